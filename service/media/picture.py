@@ -128,7 +128,8 @@ def decode_picture(data: bytes, *, limits: PictureLimits = DEFAULT_LIMITS, neede
     except (PictureError, MemoryError):
         raise
     except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
-        raise PictureTooLarge(f"{error}; at most {limits.max_pixels:,} pixels are accepted") from error
+        found = str(error).partition(" exceeds")[0]  # "Image size (400000000 pixels)"
+        raise PictureTooLarge(f"{found} is too much; at most {limits.max_pixels:,} pixels are accepted") from error
     except UnidentifiedImageError as error:
         raise PictureUndecodable(f"the {file_format} file is damaged: its header cannot be read") from error
     except Exception as error:  # hostile bytes make decoders raise nearly anything
@@ -199,7 +200,7 @@ def _judge_header(image: Image.Image, file_format: str, limits: PictureLimits) -
 def _upright(image: Image.Image) -> Image.Image:
     try:
         orientation = image.getexif().get(_EXIF_ORIENTATION)
-    except Exception:  # a damaged EXIF block spoils no pixel: show the picture as stored, as browsers do
+    except Exception:  # noqa: BLE001 - damaged EXIF spoils no pixel: the picture stays as stored, as in browsers
         return image
     method = _UPRIGHT.get(orientation or 1)
     if method is None:

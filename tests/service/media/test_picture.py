@@ -305,7 +305,7 @@ def test_too_many_pixels_are_refused_from_the_header_alone(file_format: str) -> 
 
 @pytest.mark.parametrize("side", [9_500, 20_000, 2**31 - 1])
 def test_a_decompression_bomb_is_refused_without_decoding(side: int) -> None:
-    with pytest.raises(PictureTooLarge, match="at most 12,582,912"):
+    with pytest.raises(PictureTooLarge, match=f"({side**2}|{side**2:,}) pixels.*at most 12,582,912"):
         decode_picture(png(side, side, 8, 2, b""))
 
 
