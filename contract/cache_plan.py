@@ -136,7 +136,7 @@ class PrefillPlan:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ChunkPlan:
-    """The passes of one chunk: `denoise` for each denoising pass (its moves with the first), `commit` the clean pass."""
+    """The passes of one chunk: `denoise` for each denoising pass (moves with the first), `commit` the clean pass."""
 
     segment: int
     chunk: int

@@ -1,15 +1,15 @@
 """What can go wrong, and what the caller is told.
 
-    ServiceError
-    ├── InvalidArgument        a field of the request; names the field and the limit
-    ├── NotFound               a session or garment
-    ├── AlreadyExists          an id used before with other content
-    ├── FailedPrecondition     the resource is in the wrong state
-    ├── OutOfRange             a cursor that the service no longer holds
-    ├── ResourceExhausted      no place, quota
-    ├── Unavailable            draining, engine down: try again
-    ├── Aborted                the session's state is lost, or another stream took over
-    └── PermissionDenied / Unauthenticated
+ServiceError
+├── InvalidArgument        a field of the request; names the field and the limit
+├── NotFound               a session or garment
+├── AlreadyExists          an id used before with other content
+├── FailedPrecondition     the resource is in the wrong state
+├── OutOfRange             a cursor that the service no longer holds
+├── ResourceExhausted      no place, quota
+├── Unavailable            draining, engine down: try again
+├── Aborted                the session's state is lost, or another stream took over
+└── PermissionDenied / Unauthenticated
 """
 
 from __future__ import annotations
@@ -54,9 +54,7 @@ class ServiceError(Exception):
 
     code: Code
 
-    def __init__(
-        self, reason: str, message: str, *, resource: str = "", retry_after_s: float | None = None
-    ) -> None:
+    def __init__(self, reason: str, message: str, *, resource: str = "", retry_after_s: float | None = None) -> None:
         super().__init__(message)
         self.reason = reason
         self.message = message

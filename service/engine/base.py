@@ -47,7 +47,7 @@ class PassRequest:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DecodeRequest:
-    """One chunk of clean latents [F, C, h, w]. `read_bank` None restarts the stream: the first latent gives one frame."""
+    """One chunk of clean latents [F, C, h, w]. `read_bank` None restarts: the first latent gives one frame."""
 
     block: int
     latent: Latents
@@ -99,5 +99,3 @@ class Engine(Protocol):
     async def clear(self, block: int) -> None:
         """Zero a block, before it passes to another session."""
         ...
-
-

@@ -200,7 +200,7 @@ def _judge_header(image: Image.Image, file_format: str, limits: PictureLimits) -
 def _upright(image: Image.Image) -> Image.Image:
     try:
         orientation = image.getexif().get(_EXIF_ORIENTATION)
-    except Exception:  # noqa: BLE001 - damaged EXIF spoils no pixel: the picture stays as stored, as in browsers
+    except Exception:
         return image
     method = _UPRIGHT.get(orientation or 1)
     if method is None:

@@ -1,0 +1,46 @@
+# Every target sets up what it needs. `make` alone lists them.
+SHELL := /bin/bash
+.SHELLFLAGS := -eu -o pipefail -c
+.DEFAULT_GOAL := help
+PYTHON ?= python3.11
+VENV := .venv
+BIN := $(VENV)/bin
+PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
+
+.PHONY: help test lint generate check-generated clean
+
+help: ## list the targets
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 18
+
+$(BIN)/python:
+	$(PYTHON) -m venv $(VENV)
+
+$(VENV)/.serve: pyproject.toml | $(BIN)/python
+	@echo "setting up: service and Triton (once, a few minutes)"
+	$(PIP) -e '.[service,triton]'
+	@touch $@
+
+$(VENV)/.dev: pyproject.toml | $(BIN)/python
+	@echo "setting up: everything, PyTorch included (once, some minutes)"
+	$(PIP) torch==2.13.0
+	$(PIP) -e '.[service,triton,student,export,test]'
+	@touch $@ $(VENV)/.serve
+
+test: $(VENV)/.dev ## set up and run every test that needs no GPU
+	$(BIN)/python -m pytest
+
+lint: $(VENV)/.dev check-generated ## ruff, mypy, import-linter, buf, generated files
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy contract service
+	$(BIN)/lint-imports
+	cd proto && ../$(BIN)/buf lint && ../$(BIN)/buf format --diff --exit-code
+
+generate: $(VENV)/.dev ## regenerate the committed stubs
+	$(BIN)/python -m grpc_tools.protoc -Iproto --python_out=proto/gen --pyi_out=proto/gen --grpc_python_out=proto/gen proto/fashionchameleon/v1/*.proto
+
+check-generated: generate ## fail if the committed stubs differ from what the protos give
+	git diff --exit-code --stat -- proto/gen
+
+clean: ## remove what the targets made
+	rm -rf $(VENV) out
