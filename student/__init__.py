@@ -1,0 +1,5 @@
+"""The network in PyTorch: the reference against which every engine is judged.
+
+Start with `dit` (the causal backbone), then `vae` (streaming decode), `text`, and `rollout`, which puts them together
+through the same cache plan as the service. `nano` is the embedded student; `parity` compares with recorded tensors.
+"""

@@ -1,0 +1,248 @@
+"""The causal Wan2.2-TI2V DiT (model.md sections 1 and 2). Modules carry the original checkpoint's names."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from contract.geometry import StudentGeometry
+from student.rope import cos_sin, rotate, rotation
+
+EPS = 1e-6
+_TIME_THETA = 10_000.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DiTConfig:
+    """The numbers a DiT is built from; the latent grid is free."""
+
+    channels: int
+    dim: int
+    ffn_dim: int
+    num_heads: int
+    num_layers: int
+    freq_dim: int
+    text_dim: int
+    patch: tuple[int, int] = (2, 2)
+
+    @classmethod
+    def of(cls, geometry: StudentGeometry) -> DiTConfig:
+        return cls(
+            channels=geometry.latent_channels,
+            dim=geometry.dim,
+            ffn_dim=geometry.ffn_dim,
+            num_heads=geometry.num_heads,
+            num_layers=geometry.num_layers,
+            freq_dim=geometry.freq_dim,
+            text_dim=geometry.text_dim,
+            patch=(geometry.patch_height, geometry.patch_width),
+        )
+
+
+Rotation = tuple[Tensor, Tensor]
+
+
+class Attention(nn.Module):
+    """Multi-head attention with RMSNorm of queries and keys over the full width, before the head split."""
+
+    def __init__(self, dim: int, num_heads: int) -> None:
+        super().__init__()
+        self.num_heads = num_heads
+        self.q = nn.Linear(dim, dim)
+        self.k = nn.Linear(dim, dim)
+        self.v = nn.Linear(dim, dim)
+        self.o = nn.Linear(dim, dim)
+        self.norm_q = nn.RMSNorm(dim, eps=EPS)
+        self.norm_k = nn.RMSNorm(dim, eps=EPS)
+
+    def queries(self, x: Tensor) -> Tensor:
+        """[B, L, dim] -> [B, L, H, D]."""
+        return self._heads(self.norm_q(self.q(x)))
+
+    def keys(self, x: Tensor) -> Tensor:
+        return self._heads(self.norm_k(self.k(x)))
+
+    def values(self, x: Tensor) -> Tensor:
+        return self._heads(self.v(x))
+
+    def attend(self, q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None = None) -> Tensor:
+        """[B, L, H, D] each -> [B, L, dim]; `mask` [L, L_k] is true where a row attends a column."""
+        out = F.scaled_dot_product_attention(q.transpose(1, 2), k.transpose(1, 2), v.transpose(1, 2), attn_mask=mask)
+        merged: Tensor = self.o(out.transpose(1, 2).flatten(2))
+        return merged
+
+    def _heads(self, x: Tensor) -> Tensor:
+        return x.unflatten(-1, (self.num_heads, -1))
+
+
+class Block(nn.Module):
+    """Self-attention over cached and new tokens, cross-attention to the text, feed-forward; AdaLN with six vectors."""
+
+    def __init__(self, config: DiTConfig) -> None:
+        super().__init__()
+        dim = config.dim
+        self.norm1 = nn.LayerNorm(dim, eps=EPS, elementwise_affine=False)
+        self.self_attn = Attention(dim, config.num_heads)
+        self.norm3 = nn.LayerNorm(dim, eps=EPS)
+        self.cross_attn = Attention(dim, config.num_heads)
+        self.norm2 = nn.LayerNorm(dim, eps=EPS, elementwise_affine=False)
+        self.ffn = nn.Sequential(nn.Linear(dim, config.ffn_dim), nn.GELU("tanh"), nn.Linear(config.ffn_dim, dim))
+        self.modulation = nn.Parameter(torch.randn(1, 6, dim) / math.sqrt(dim))
+
+    def forward(
+        self,
+        x: Tensor,
+        condition: Tensor,
+        text: Tensor,
+        new_rotation: Rotation,
+        past_rotation: Rotation,
+        past_k: Tensor,
+        past_v: Tensor,
+        mask: Tensor | None,
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        """One layer.
+
+        Args:
+            x: [B, F, N, dim] tokens.
+            condition: [B, F, 6, dim] float32, projected time embedding.
+            text: [B, T, dim].
+            past_k, past_v: [B, S*N, H, D], keys before rotation.
+
+        Returns:
+            x, and the new tokens' keys (before rotation) and values, [B, F*N, H, D].
+        """
+        parts = (self.modulation.float() + condition).unsqueeze(-2).unbind(2)  # six of [B, F, 1, dim]
+        shift, scale, gate, ffn_shift, ffn_scale, ffn_gate = parts
+        attention = self.self_attn
+        h = _modulate(self.norm1(x), shift, scale).flatten(1, 2)
+        k, v = attention.keys(h), attention.values(h)
+        all_k = torch.cat((rotate(past_k, *past_rotation), rotate(k, *new_rotation)), dim=1)
+        all_v = torch.cat((past_v, v), dim=1)
+        out = attention.attend(rotate(attention.queries(h), *new_rotation), all_k, all_v, mask)
+        x = _gated(x, out.view_as(x), gate)
+        cross = self.cross_attn
+        h = self.norm3(x).flatten(1, 2)
+        x = x + cross.attend(cross.queries(h), cross.keys(text), cross.values(text)).view_as(x)
+        x = _gated(x, self.ffn(_modulate(self.norm2(x), ffn_shift, ffn_scale)), ffn_gate)
+        return x, k, v
+
+
+class Head(nn.Module):
+    """Modulated norm and projection to patches."""
+
+    def __init__(self, config: DiTConfig) -> None:
+        super().__init__()
+        self.norm = nn.LayerNorm(config.dim, eps=EPS, elementwise_affine=False)
+        self.head = nn.Linear(config.dim, math.prod(config.patch) * config.channels)
+        self.modulation = nn.Parameter(torch.randn(1, 2, config.dim) / math.sqrt(config.dim))
+
+    def forward(self, x: Tensor, time: Tensor) -> Tensor:
+        """[B, F, N, dim] tokens and [B, F, dim] time embedding -> [B, F, N, patch pixels x channels]."""
+        shift, scale = (self.modulation.float() + time.unsqueeze(2)).unsqueeze(-2).unbind(2)
+        out: Tensor = self.head(_modulate(self.norm(x), shift, scale))
+        return out
+
+
+class CausalDiT(nn.Module):
+    """Predicts flow = noise - clean for F latent frames that attend themselves and S cached ones."""
+
+    def __init__(self, config: DiTConfig) -> None:
+        super().__init__()
+        self.config = config
+        dim = config.dim
+        self.patch_embedding = nn.Conv3d(config.channels, dim, kernel_size=(1, *config.patch), stride=(1, *config.patch))
+        self.text_embedding = nn.Sequential(nn.Linear(config.text_dim, dim), nn.GELU("tanh"), nn.Linear(dim, dim))
+        self.time_embedding = nn.Sequential(nn.Linear(config.freq_dim, dim), nn.SiLU(), nn.Linear(dim, dim))
+        self.time_projection = nn.Sequential(nn.SiLU(), nn.Linear(dim, 6 * dim))
+        self.blocks = nn.ModuleList(Block(config) for _ in range(config.num_layers))
+        self.head = Head(config)
+
+    @property
+    def dtype(self) -> torch.dtype:
+        """Weights' type; the latent and the flow are float32 whatever it is."""
+        return self.patch_embedding.weight.dtype
+
+    def forward(
+        self,
+        latent: Tensor,
+        timestep: Tensor,
+        text_context: Tensor,
+        position: Tensor,
+        past_position: Tensor,
+        past_k: Sequence[Tensor],
+        past_v: Sequence[Tensor],
+        mask: Tensor | None = None,
+    ) -> tuple[Tensor, list[Tensor], list[Tensor]]:
+        """One pass.
+
+        Args:
+            latent: [B, F, C, h, w] float32.
+            timestep: [B, F], what the network sees, in [0, 1000].
+            text_context: [B, T, D_text]; every one of the T positions is attended.
+            position: [B, F] temporal positions of the frames.
+            past_position: [B, S] temporal positions of the cached frames; S may be 0.
+            past_k, past_v: for each layer [B, S*N, H, D]; keys are raw and get rotated here.
+            mask: [F*N, S*N + F*N], true where a row attends a column; None: everything is attended.
+
+        Returns:
+            flow [B, F, C, h, w] float32, and for each layer the new raw keys and the new values, [B, F*N, H, D].
+        """
+        grid = (latent.shape[-2] // self.config.patch[0], latent.shape[-1] // self.config.patch[1])
+        head_dim = self.config.dim // self.config.num_heads
+        new_rotation = rotation(position, grid, head_dim)
+        past_rotation = rotation(past_position, grid, head_dim)
+        time = self.time_embedding(self._sinusoids(timestep))
+        condition = self.time_projection(time).unflatten(-1, (6, -1)).float()
+        text = self.text_embedding(text_context.to(self.dtype))
+        x = self._patchify(latent.to(self.dtype), grid)
+        new_k, new_v = [], []
+        for block, layer_k, layer_v in zip(self.blocks, past_k, past_v, strict=True):
+            x, k, v = block(x, condition, text, new_rotation, past_rotation, layer_k, layer_v, mask)
+            new_k.append(k)
+            new_v.append(v)
+        return self._unpatchify(self.head(x, time.float()), grid), new_k, new_v
+
+    def attend_all(
+        self, latent: Tensor, timestep: Tensor, text_context: Tensor, position: Tensor, mask: Tensor | None = None
+    ) -> Tensor:
+        """The teacher's pass: no cache, bidirectional or under a mask [F*N, F*N]. Returns the flow."""
+        config = self.config
+        batch = latent.shape[0]
+        nothing = [latent.new_empty(batch, 0, config.num_heads, config.dim // config.num_heads, dtype=self.dtype)]
+        past = nothing * config.num_layers
+        flow, _, _ = self(latent, timestep, text_context, position, position[:, :0], past, past, mask)
+        assert isinstance(flow, Tensor)
+        return flow
+
+    def _sinusoids(self, timestep: Tensor) -> Tensor:
+        """[B, F] -> [B, F, freq_dim]: cosines, then sines."""
+        half = self.config.freq_dim // 2
+        exponent = -torch.arange(half, dtype=torch.float64, device=timestep.device) / half
+        return torch.cat(cos_sin(timestep, _TIME_THETA**exponent), dim=-1).to(self.dtype)
+
+    def _patchify(self, latent: Tensor, grid: tuple[int, int]) -> Tensor:
+        """[B, F, C, h, w] -> [B, F, N, dim]: the patch convolution, written as the matrix product it is."""
+        rows, columns = grid
+        height, width = self.config.patch
+        patches = latent.unflatten(-1, (columns, width)).unflatten(-3, (rows, height))  # [B, F, C, rows, ph, columns, pw]
+        patches = patches.permute(0, 1, 3, 5, 2, 4, 6).flatten(-3).flatten(2, 3)
+        return F.linear(patches, self.patch_embedding.weight.flatten(1), self.patch_embedding.bias)
+
+    def _unpatchify(self, patches: Tensor, grid: tuple[int, int]) -> Tensor:
+        """[B, F, N, ph*pw*C] -> [B, F, C, h, w] float32."""
+        x = patches.float().unflatten(-1, (*self.config.patch, -1)).unflatten(2, grid)  # [B, F, rows, columns, ph, pw, C]
+        return x.permute(0, 1, 6, 2, 4, 3, 5).flatten(-2).flatten(-3, -2)
+
+
+def _modulate(x: Tensor, shift: Tensor, scale: Tensor) -> Tensor:
+    """Modulation is done in float32 whatever the weights' type, as in the reference."""
+    return (x.float() * (1 + scale) + shift).to(x.dtype)
+
+
+def _gated(x: Tensor, update: Tensor, gate: Tensor) -> Tensor:
+    return (x.float() + update.float() * gate).to(x.dtype)
