@@ -1,1 +1,1 @@
-"""How passes reach a network: one protocol (`base`), a deterministic fake that ships (`fake`), the real one (`triton`)."""
+"""How passes reach a network: `base` is the protocol, `fake` is deterministic and ships, `triton` is the real one."""

@@ -1,0 +1,42 @@
+"""What the runtime measures, as a hook: `service/telemetry.py` makes metrics of it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Protocol
+
+from service.core.events import State
+
+
+class Observer(Protocol):
+    """All times in seconds."""
+
+    def stage(self, stage: str, seconds: float) -> None:
+        """queue, text, encode, prefill, denoise, commit, decode, media or send."""
+
+    def chunk(self, seconds: float) -> None:
+        """From the start of a chunk's first pass until its media are ready."""
+
+    def time_to_first_frame(self, seconds: float) -> None:
+        """From CreateSession until the first chunk was written to a stream."""
+
+    def switch(self, stage: str, seconds: float) -> None:
+        """accepted, applied or sent; from the request on."""
+
+    def realtime_factor(self, factor: float) -> None:
+        """Playing time of a chunk over the time since the chunk before it was ready."""
+
+    def rejected(self, reason: str) -> None: ...
+
+    def deadline_miss(self) -> None: ...
+
+    def backpressure(self, seconds: float) -> None:
+        """A finished chunk waited this long for its reader."""
+
+    def engine_up(self, up: bool) -> None: ...
+
+    def sessions(self, counts: Mapping[State, int]) -> None: ...
+
+    def capacity(self, sessions: int) -> None: ...
+
+    def cache_slots(self, counts: Mapping[str, int]) -> None: ...

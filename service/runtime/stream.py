@@ -1,0 +1,153 @@
+"""What a session has told, and the one reader that hears it."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import Callable
+
+from service.core.errors import Aborted, OutOfRange
+from service.core.events import ChunkReady, Cursor, Ended, Started, StreamEvent
+
+RETAINED_CHUNKS = 4
+"""Chunks kept behind the reader, for a reader that comes back."""
+
+
+class StreamLog:
+    """The events of a session, in order. Written ones are dropped once more than `RETAINED_CHUNKS` chunks lie behind
+    the reader; what was not written yet is bounded by pacing."""
+
+    def __init__(self) -> None:
+        self._events: deque[StreamEvent] = deque()
+        self._first = 0
+        """Index, over the whole session, of the oldest event held."""
+        self._written = 0
+        """Index of the first event not yet written by any reader."""
+        self._reader: Subscription | None = None
+
+    @property
+    def end(self) -> int:
+        return self._first + len(self._events)
+
+    def append(self, event: StreamEvent) -> None:
+        self._events.append(event)
+        if self._reader is not None:
+            self._reader.wake()
+
+    def at(self, index: int) -> StreamEvent:
+        return self._events[index - self._first]
+
+    def written(self, index: int) -> None:
+        """All events before `index` have been written."""
+        self._written = max(self._written, index)
+        behind = sum(isinstance(self.at(i), ChunkReady) for i in range(self._first, self._written))
+        while behind > RETAINED_CHUNKS:
+            behind -= isinstance(self._events.popleft(), ChunkReady)
+            self._first += 1
+
+    def subscribe(self, subscription: Subscription, cursor: Cursor | None, newest: Cursor) -> int:
+        """Make `subscription` the reader; any other is cut off. Returns the index it begins at.
+
+        Raises:
+            OutOfRange: CURSOR_EXPIRED or CURSOR_AHEAD.
+        """
+        start = self._first if cursor is None else self._find(cursor, newest)
+        if self._reader is not None:
+            self._reader.cut_off()
+        self._reader = subscription
+        return start
+
+    def unsubscribe(self, subscription: Subscription) -> bool:
+        """True if it was the reader until now."""
+        if self._reader is not subscription:
+            return False
+        self._reader = None
+        return True
+
+    def _find(self, cursor: Cursor, newest: Cursor) -> int:
+        """The events from just behind the chunk before `cursor`."""
+        after_previous_chunk, held = self._first, []
+        for index in range(self._first, self.end):
+            event = self.at(index)
+            if isinstance(event, ChunkReady):
+                if event.info.cursor == cursor:
+                    return after_previous_chunk
+                held.append(event.info.cursor)
+                after_previous_chunk = index + 1
+        if held and cursor < held[0]:
+            raise OutOfRange(
+                "CURSOR_EXPIRED",
+                f"chunk {cursor.segment}/{cursor.chunk} is no longer held; the oldest is "
+                f"{held[0].segment}/{held[0].chunk}",
+            )
+        if (held and cursor < held[-1]) or cursor.segment > newest.segment + 1:
+            raise OutOfRange("CURSOR_AHEAD", f"there is no chunk {cursor.segment}/{cursor.chunk}")
+        return after_previous_chunk
+
+
+class Subscription:
+    """An asynchronous iterator over a session's events; ends behind Ended.
+
+    Raises:
+        Aborted: STREAM_TAKEN_OVER, when another reader attaches.
+    """
+
+    def __init__(
+        self,
+        log: StreamLog,
+        *,
+        started: Started,
+        cursor: Cursor | None,
+        newest: Cursor,
+        on_sent: Callable[[ChunkReady], None],
+        on_close: Callable[[], None],
+    ) -> None:
+        self._log = log
+        self._wake = asyncio.Event()
+        self._cut_off = False
+        self._over = False
+        self._started: Started | None = started
+        self._on_sent = on_sent
+        self._on_close = on_close
+        self._next = log.subscribe(self, cursor, newest)
+
+    def __aiter__(self) -> Subscription:
+        return self
+
+    async def __anext__(self) -> StreamEvent:
+        if self._started is not None:
+            started, self._started = self._started, None
+            return started
+        if self._over:
+            raise StopAsyncIteration
+        while True:
+            if self._cut_off:
+                raise Aborted("STREAM_TAKEN_OVER", "another stream attached to the session")
+            if self._next < self._log.end:
+                break
+            self._wake.clear()
+            await self._wake.wait()
+        event = self._log.at(self._next)
+        self._next += 1
+        self._over = isinstance(event, Ended)
+        if not isinstance(event, ChunkReady):
+            self._log.written(self._next)
+        return event
+
+    def sent(self, event: ChunkReady) -> None:
+        """The chunk has been written to the transport."""
+        if not self._cut_off:
+            self._log.written(self._next)
+            self._on_sent(event)
+
+    def close(self) -> None:
+        """The reader is gone. May be called twice."""
+        if self._log.unsubscribe(self):
+            self._on_close()
+
+    def wake(self) -> None:
+        self._wake.set()
+
+    def cut_off(self) -> None:
+        self._cut_off = True
+        self._wake.set()
