@@ -220,21 +220,21 @@ class Core:
         if self._engine_down_since_s is not None:
             return []
         steps = []
-        for session_id in self._student.pop_runnable():
+        for session_id in self._student.pop_runnable(now):
             session = self._sessions.get(session_id)
             if session is not None and session.student_ready(now):  # it may have ended or paused since it was queued
-                self._student.begin(now)
+                self._student.begin(now, background=session.background)
                 steps.append(session.student_step(self._next_step_id()))
-        for session_id in self._decoder.pop_runnable():
+        for session_id in self._decoder.pop_runnable(now):
             session = self._sessions.get(session_id)
             if session is not None and session.decoder_ready():
-                self._decoder.begin(now)
+                self._decoder.begin(now, background=session.background)
                 steps.append(session.decoder_step(self._next_step_id()))
         return steps
 
     def step_done(self, step: Step, *, seconds: float, queued: float, now: float) -> None:
-        self._lane(step).finish(now)
         session = self._sessions[step.session_id]
+        self._lane(step).finish(now, background=session.background)
         session.step_done(step, seconds=seconds, queued=queued, now=now)
         if step.last:
             self._student_cost.chunk_done(self._student.busy_s)
@@ -244,8 +244,9 @@ class Core:
 
     def step_returned(self, step: Step, now: float) -> None:
         """The engine went down with the step in flight."""
-        self._lane(step).finish(now)
-        self._sessions[step.session_id].step_returned(step)
+        session = self._sessions[step.session_id]
+        self._lane(step).finish(now, background=session.background)
+        session.step_returned(step)
         self._touch(step.session_id)
 
     def step_failed(self, step: Step, message: str, now: float) -> None:
@@ -335,12 +336,12 @@ class Core:
                     self._release(session)
                 continue
             if session.student_ready(now):
-                self._student.push(session.id, session.student_deadline_s())
+                self._student.push(session.id, session.student_deadline_s(), background=session.background)
             elif (wake_s := session.paced_start_s()) is not None and now < wake_s != session.wake_s:
                 session.wake_s = wake_s
                 self._wake_at(wake_s, session.id)
             if session.decoder_ready():
-                self._decoder.push(session.id, session.decoder_deadline_s())
+                self._decoder.push(session.id, session.decoder_deadline_s(), background=session.background)
 
     def _release(self, session: Session) -> None:
         """A cancelled call may still write: the block is cleared only now that nothing is in flight."""

@@ -36,6 +36,7 @@ from service.core.events import (
     Draining,
     Ended,
     EndReason,
+    Pacing,
     SessionConfig,
     SessionView,
     State,
@@ -161,6 +162,11 @@ class Session:
     @property
     def generates(self) -> bool:
         return self.state in (State.STREAMING, State.DRAINING)
+
+    @property
+    def background(self) -> bool:
+        """Takes only what real-time sessions leave of the engine."""
+        return self.config.pacing is Pacing.UNPACED
 
     def paced_start_s(self) -> float | None:
         """When the next chunk may begin, if pacing alone holds it back."""

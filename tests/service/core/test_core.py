@@ -1,0 +1,460 @@
+"""The pure core under a virtual clock."""
+
+import itertools
+import statistics
+from dataclasses import replace
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from contract.cache_plan import Policy
+from contract.schedule import DenoisingSchedule
+from service.core.core import ENGINE_GRACE_S, Core
+from service.core.errors import (
+    AlreadyExists,
+    FailedPrecondition,
+    NotFound,
+    ResourceExhausted,
+    Unavailable,
+)
+from service.core.events import (
+    ChunkInfo,
+    Draining,
+    Ended,
+    EndReason,
+    Pacing,
+    SessionConfig,
+    State,
+    Switch,
+    SwitchAccepted,
+    SwitchApplied,
+    SwitchRejected,
+)
+from service.core.session import ATTACH_GRACE_S
+from service.core.simulation import Simulation, StepTimes
+from service.core.steps import EncodeReference, StepKind
+from service.engine.fake import FAKE_GEOMETRY
+
+CONFIG = SessionConfig(tenant="t", garment="g", prompt="p", seed=1, pacing=Pacing.UNPACED, max_duration_s=10.0)
+CHUNK_S = 1.0
+"""The fake geometry: 12 frames at 12 frames per second."""
+
+
+def make_core(blocks: int = 4, **options: int) -> Core:
+    return Core(geometry=FAKE_GEOMETRY, schedule=DenoisingSchedule(), blocks=blocks, **options)
+
+
+def open_session(
+    sim: Simulation, session_id: str = "s", config: SessionConfig = CONFIG, *, attach: bool = True
+) -> None:
+    sim.core.open(session_id, config, now=sim.now, created_s=sim.now)
+    if attach:
+        sim.core.attach(session_id)
+    else:
+        sim.unread.add(session_id)
+    sim.at(sim.now + sim.times.encode_s, lambda: sim.core.opened(session_id, sim.now))
+
+
+def request(sim: Simulation, switch: Switch, session_id: str = "s") -> SwitchAccepted:
+    accepted = sim.core.switch(session_id, switch, sim.now)
+    sim.core.switch_ready(session_id, switch.event_id)
+    return accepted
+
+
+def chunks(sim: Simulation, session_id: str = "s") -> list[ChunkInfo]:
+    return [told for told in sim.told[session_id] if isinstance(told, ChunkInfo)]
+
+
+def assert_books_balance(sim: Simulation) -> None:
+    sim.core.check_integrity()
+    assert sim.core.idle
+
+
+def test_a_session_streams_its_video_without_gaps_and_ends_completed() -> None:
+    sim = Simulation(make_core())
+    open_session(sim)
+    sim.run()
+    made = chunks(sim)
+    assert [chunk.sequence for chunk in made] == list(range(len(made)))
+    assert made[0].frame_count == 9
+    assert all(chunk.frame_count == 12 for chunk in made[1:])
+    assert all(b.first_frame == a.first_frame + a.frame_count for a, b in itertools.pairwise(made))
+    assert made[-1].pts_s < CONFIG.max_duration_s <= made[-1].pts_s + made[-1].duration_s
+    assert sim.told["s"][-1] == Ended(reason=EndReason.COMPLETED, message="", generated_s=made[-1].pts_s + 1.0)
+    assert_books_balance(sim)
+
+
+def test_decoding_overlaps_the_next_chunks_passes() -> None:
+    """Five passes of 0.04 s and a decode of 0.15 s: a chunk every 0.2 s, not every 0.35 s."""
+    sim = Simulation(make_core())
+    open_session(sim)
+    sim.run()
+    count = len(chunks(sim))
+    assert sim.ended_s["s"] < 0.3 + 0.21 * count
+
+
+def test_a_switch_takes_effect_at_the_next_chunk_and_the_video_goes_on() -> None:
+    sim = Simulation(make_core())
+    open_session(sim)
+    sim.at(1.0, lambda: request(sim, Switch(event_id="e", garment="h")))
+    sim.run()
+    made = chunks(sim)
+    applied = next(told for told in sim.told["s"] if isinstance(told, SwitchApplied))
+    accepted = next(told for told in sim.told["s"] if isinstance(told, SwitchAccepted))
+    first = made[applied.sequence]
+    assert applied.sequence == accepted.earliest_sequence
+    assert (first.cursor.segment, first.cursor.chunk, first.garment, first.frame_count) == (1, 0, "h", 9)
+    assert first.applied_event_ids == ("e",)
+    assert {chunk.garment for chunk in made[: applied.sequence]} == {"g"}
+    assert {chunk.garment for chunk in made[applied.sequence :]} == {"h"}
+    assert sim.told["s"].index(applied) + 1 == sim.told["s"].index(first), "told directly before its chunk"
+
+
+def test_not_before_holds_a_switch_until_its_boundary() -> None:
+    sim = Simulation(make_core())
+    open_session(sim)
+    sim.at(0.1, lambda: request(sim, Switch(event_id="e", garment="h", not_before_s=5.0)))
+    sim.run()
+    first = next(chunk for chunk in chunks(sim) if chunk.garment == "h")
+    assert 5.0 <= first.pts_s < 5.0 + CHUNK_S
+
+
+def test_of_fifty_switches_in_a_second_each_is_answered_and_the_last_wins_each_boundary() -> None:
+    sim = Simulation(make_core())
+    open_session(sim)
+    for i in range(50):
+        sim.at(1.0 + i / 50, lambda i=i: request(sim, Switch(event_id=f"e{i}", garment=f"h{i}")))
+    sim.run()
+    answered = [t for t in sim.told["s"] if isinstance(t, SwitchApplied | SwitchRejected)]
+    assert sorted(int(t.event_id[1:]) for t in answered) == list(range(50)), "each exactly once"
+    applied = [int(t.event_id[1:]) for t in answered if isinstance(t, SwitchApplied)]
+    assert applied == sorted(applied)
+    assert applied[-1] == 49
+    assert {t.reason for t in answered if isinstance(t, SwitchRejected)} == {"SWITCH_SUPERSEDED"}
+    segments = [chunk.cursor.segment for chunk in chunks(sim)]
+    assert segments == sorted(segments), "no chunk of a generation follows one of the next"
+    assert len(chunks(sim)) >= 10, "the stream never stood still"
+
+
+def test_switches_that_never_stop_do_not_hold_the_stream_up() -> None:
+    sim = Simulation(make_core())
+    open_session(sim)
+    for i in range(500):
+        sim.at(i / 100, lambda i=i: request(sim, Switch(event_id=f"e{i}", garment=f"h{i}")))
+    sim.run(until_s=5.0)
+    assert len(chunks(sim)) >= 8
+
+
+def test_a_switch_with_the_default_policy_waits_for_the_last_frame_only() -> None:
+    """The reference is asked for once every chunk before the switch is decoded, and the clean pass is left out."""
+    core = make_core()
+    core.open("s", CONFIG, now=0.0, created_s=0.0)
+    core.attach("s")
+    core.opened("s", 0.0)
+    now, kinds, in_flight = 0.0, [], []
+    while True:
+        in_flight += core.next_steps(now)
+        step = next(s for s in in_flight if s.kind is not StepKind.DECODE)
+        in_flight.remove(step)
+        kinds.append(step.kind)
+        if step.last:
+            core.switch("s", Switch(event_id="e", garment="h"), now)
+            core.switch_ready("s", "e")
+            core.step_done(step, seconds=0.0, queued=0.0, now=now)
+            break
+        core.step_done(step, seconds=0.0, queued=0.0, now=now)
+    decode = core.next_steps(now)
+    assert [s.kind for s in decode] == [StepKind.DECODE]
+    assert not any(isinstance(e, EncodeReference) for e in core.take_effects(now))
+    core.step_done(decode[0], seconds=0.0, queued=0.0, now=now)
+    assert any(isinstance(e, EncodeReference) for e in core.take_effects(now))
+    core.reference_ready("s", seconds=0.0, now=now)
+    assert [s.kind for s in core.next_steps(now)] == [StepKind.PREFILL]
+    assert StepKind.COMMIT not in kinds
+
+
+@pytest.mark.parametrize("policy", Policy)
+def test_every_policy_streams_on(policy: Policy) -> None:
+    sim = Simulation(make_core())
+    open_session(sim)
+    sim.at(0.8, lambda: request(sim, Switch(event_id="e", garment="h", policy=policy)))
+    sim.run()
+    first = next(chunk for chunk in chunks(sim) if chunk.garment == "h")
+    assert first.frame_count == (9 if policy.restarts_video else 12)
+    assert_books_balance(sim)
+
+
+def test_the_same_event_id_is_the_same_switch_and_another_switch_under_it_is_refused() -> None:
+    sim = Simulation(make_core())
+    open_session(sim)
+    sim.run(until_s=0.5)
+    switch = Switch(event_id="e", garment="h")
+    assert request(sim, switch) == sim.core.switch("s", switch, sim.now)
+    with pytest.raises(AlreadyExists, match="named another switch"):
+        sim.core.switch("s", replace(switch, garment="k"), sim.now)
+
+
+def test_a_switch_whose_garment_fails_is_rejected_and_the_stream_goes_on() -> None:
+    sim = Simulation(make_core())
+    open_session(sim)
+
+    def fail() -> None:
+        sim.core.switch("s", Switch(event_id="e", garment="h"), sim.now)
+        sim.core.switch_failed("s", "e", reason="GARMENT_NOT_READY", message="no")
+
+    sim.at(1.0, fail)
+    sim.run()
+    assert any(isinstance(t, SwitchRejected) and t.reason == "GARMENT_NOT_READY" for t in sim.told["s"])
+    assert {chunk.garment for chunk in chunks(sim)} == {"g"}
+    assert sim.told["s"][-1].reason is EndReason.COMPLETED
+
+
+def test_real_time_sessions_run_at_most_two_chunks_ahead() -> None:
+    sim = Simulation(make_core())
+    open_session(sim, config=replace(CONFIG, pacing=Pacing.REALTIME, max_duration_s=20.0))
+    for tenth in range(200):
+        at = tenth / 10
+        sim.run(until_s=at)
+        origin = 0.5  # the first chunk is out by then
+        assert sum(c.duration_s for c in chunks(sim)) <= max(0.0, at - origin) + 2 * CHUNK_S + 2 * CHUNK_S
+    sim.run()
+    assert sim.ended_s["s"] == pytest.approx(18.0, abs=1.5), "20 s of video take as long as that, less the lead"
+    assert sim.core.late_chunks == 0
+
+
+def test_without_a_reader_two_chunks_are_made_and_the_session_is_abandoned_in_time() -> None:
+    sim = Simulation(make_core())
+    open_session(sim, attach=False)
+    sim.run(until_s=ATTACH_GRACE_S - 1)
+    assert sim.core.view("s").generated_s == pytest.approx(21 / 12)
+    sim.run()
+    assert sim.told["s"][-1].reason is EndReason.ABANDONED
+    assert sim.ended_s["s"] == pytest.approx(ATTACH_GRACE_S)
+    assert_books_balance(sim)
+
+
+def test_a_lost_reader_frees_the_block_after_the_grace() -> None:
+    sim = Simulation(make_core())
+    open_session(sim, config=replace(CONFIG, max_duration_s=3600.0))
+    sim.run(until_s=1.0)
+    sim.core.detach("s", sim.now)
+    sim.run()
+    assert sim.told["s"][-1].reason is EndReason.ABANDONED
+    assert sim.ended_s["s"] <= 1.0 + CONFIG.detach_grace_s + 0.01
+    assert_books_balance(sim)
+
+
+def test_credits_bound_what_is_made() -> None:
+    sim = Simulation(make_core())
+    open_session(sim, attach=True)
+    sim.core.grant("s", 2)
+    sim.run(until_s=20.0)
+    assert len(chunks(sim)) == 2
+    sim.core.grant("s", 3)
+    sim.core.grant("s", 3)
+    sim.run(until_s=40.0)
+    assert len(chunks(sim)) == 5, "unused credits never exceed three"
+
+
+def test_a_paused_session_makes_nothing_until_it_resumes() -> None:
+    sim = Simulation(make_core())
+    open_session(sim)
+    sim.run(until_s=1.0)
+    sim.core.pause("s")
+    sim.run(until_s=1.5)
+    made = len(chunks(sim))
+    sim.run(until_s=30.0)
+    assert len(chunks(sim)) == made
+    sim.core.resume("s")
+    sim.run()
+    assert sim.told["s"][-1].reason is EndReason.COMPLETED
+
+
+def test_an_opening_session_cannot_pause() -> None:
+    sim = Simulation(make_core())
+    open_session(sim)
+    with pytest.raises(FailedPrecondition, match="cannot pause") as caught:
+        sim.core.pause("s")
+    assert caught.value.reason == "SESSION_OPENING"
+
+
+def test_blocks_bound_sessions_and_the_refusal_says_when_to_retry() -> None:
+    sim = Simulation(make_core(blocks=2))
+    open_session(sim, "a")
+    open_session(sim, "b")
+    with pytest.raises(ResourceExhausted, match="2 of 2 sessions") as caught:
+        open_session(sim, "c")
+    assert caught.value.reason == "SESSION_CAPACITY"
+    assert caught.value.retry_after_s >= 1.0
+
+
+def test_measured_step_time_bounds_real_time_sessions() -> None:
+    """A chunk of 1 s costs 0.3 s of the student lane: three sessions fit, unpaced ones need only a block."""
+    sim = Simulation(make_core(blocks=8), times=StepTimes(pass_s=0.06, decode_s=0.1))
+    realtime = replace(CONFIG, pacing=Pacing.REALTIME, max_duration_s=100.0)
+    open_session(sim, "a", realtime)
+    sim.run(until_s=10.0)
+    for name in "bc":
+        open_session(sim, name, realtime)
+    sim.run(until_s=30.0)
+    with pytest.raises(ResourceExhausted):
+        open_session(sim, "d", realtime)
+    open_session(sim, "e", CONFIG)
+    room = sim.core.capacity(Pacing.REALTIME, sim.now)
+    assert room.realtime_factor == pytest.approx(1 / 0.3, rel=0.1)
+    late_before = sim.core.late_chunks
+    sim.run(until_s=90.0)
+    assert sim.core.late_chunks == late_before, "who was admitted meets its deadlines, an unpaced session beside it"
+
+
+def test_a_tenants_quota_is_its_own() -> None:
+    sim = Simulation(make_core(blocks=4, max_sessions_per_tenant=1))
+    open_session(sim, "a")
+    with pytest.raises(ResourceExhausted) as caught:
+        open_session(sim, "b")
+    assert caught.value.reason == "TENANT_QUOTA"
+    open_session(sim, "c", replace(CONFIG, tenant="other"))
+
+
+def test_unknown_and_ended_sessions_are_told_apart() -> None:
+    sim = Simulation(make_core())
+    with pytest.raises(NotFound, match="no session x"):
+        sim.core.switch("x", Switch(event_id="e", garment="h"), 0.0)
+    open_session(sim)
+    sim.run()
+    assert sim.core.view("s").state is State.ENDED
+    with pytest.raises(FailedPrecondition) as caught:
+        sim.core.switch("s", Switch(event_id="e", garment="h"), sim.now)
+    assert caught.value.reason == "SESSION_ENDED"
+
+
+def test_a_step_lost_with_the_engine_is_repeated_and_nothing_else() -> None:
+    core = make_core()
+    core.open("s", CONFIG, now=0.0, created_s=0.0)
+    core.attach("s")
+    core.opened("s", 0.0)
+    (step,) = core.next_steps(0.0)
+    core.engine_down(0.1)
+    core.step_returned(step, 0.1)
+    assert core.next_steps(0.2) == []
+    with pytest.raises(Unavailable, match="restarting"):
+        core.open("t", CONFIG, now=0.2, created_s=0.2)
+    core.engine_up(kept=True)
+    (again,) = core.next_steps(1.0)
+    assert replace(again, id=step.id, deadline_s=step.deadline_s) == step
+
+
+def test_an_engine_that_lost_its_memory_or_stays_away_ends_sessions_with_the_reason() -> None:
+    for kept_away in (False, True):
+        sim = Simulation(make_core())
+        open_session(sim)
+        sim.run(until_s=1.0)
+        sim.core.engine_down(sim.now)
+        if kept_away:
+            sim.run()
+            assert sim.ended_s["s"] == pytest.approx(1.0 + ENGINE_GRACE_S, abs=0.1)
+        else:
+            sim.core.engine_up(kept=False)
+            sim.run()
+        ended = sim.told["s"][-1]
+        assert ended.reason is EndReason.LOST
+        assert ("ENGINE_DOWN" if kept_away else "SESSION_LOST") in ended.message
+
+
+def test_draining_refuses_sessions_serves_switches_and_ends_what_is_left() -> None:
+    sim = Simulation(make_core())
+    open_session(sim, config=replace(CONFIG, max_duration_s=3600.0))
+    sim.run(until_s=1.0)
+    sim.core.drain(5.0, sim.now)
+    with pytest.raises(Unavailable, match="shutting down"):
+        open_session(sim, "t")
+    request(sim, Switch(event_id="e", garment="h"))
+    sim.run()
+    assert Draining(grace_s=5.0) in sim.told["s"]
+    assert any(isinstance(t, SwitchApplied) for t in sim.told["s"])
+    assert sim.told["s"][-1].reason is EndReason.DRAINED
+    assert sim.ended_s["s"] == pytest.approx(6.0, abs=0.5)
+    assert_books_balance(sim)
+
+
+def test_a_thousand_sessions_share_the_engine_and_the_books_balance() -> None:
+    """Every session gets its video; equal sessions progress alike; every block comes back."""
+    sim = Simulation(make_core(blocks=1000), times=StepTimes(pass_s=0.0004, prefill_s=0.0002, decode_s=0.0015))
+    for i in range(1000):
+        open_session(sim, f"s{i}", replace(CONFIG, pacing=Pacing.UNPACED, max_duration_s=4.0))
+    for i in range(0, 1000, 10):
+        sim.at(2.0, lambda i=i: request(sim, Switch(event_id="e", garment="h"), f"s{i}"))
+    sim.run(until_s=5.0)
+    progress = [sim.core.view(f"s{i}").generated_s for i in range(1000)]
+    assert statistics.pstdev(progress) < CHUNK_S, "nobody starves"
+    sim.run()
+    assert all(sim.told[f"s{i}"][-1].reason is EndReason.COMPLETED for i in range(1000))
+    assert_books_balance(sim)
+
+
+inputs = st.lists(
+    st.tuples(
+        st.floats(0.0, 6.0),
+        st.integers(0, 4),
+        st.sampled_from(["open", "switch", "later", "pause", "resume", "detach", "attach", "end", "grant", "down"]),
+    ),
+    max_size=40,
+)
+
+
+@given(inputs)
+@settings(max_examples=150, deadline=None)
+def test_whatever_happens_the_books_balance_and_every_stream_is_in_order(
+    sequence: list[tuple[float, int, str]],
+) -> None:
+    sim = Simulation(make_core(blocks=3))
+    counter = iter(range(10_000))
+
+    def act(who: str, what: str) -> None:
+        core = sim.core
+        try:
+            if what == "open":
+                open_session(sim, who)
+            elif what in ("switch", "later"):
+                not_before = 2.0 if what == "later" else 0.0
+                number = next(counter)
+                request(sim, Switch(event_id=f"e{number}", garment=f"h{number}", not_before_s=not_before), who)
+            elif what == "detach":
+                core.detach(who, sim.now)
+            elif what == "grant":
+                core.grant(who, 2)
+            elif what == "end":
+                core.end(who, EndReason.STOPPED)
+            elif what == "down":
+                core.engine_down(sim.now)
+                sim.at(sim.now + 0.3, lambda: core.engine_up(kept=True))
+            else:
+                getattr(core, what)(who)
+        except (NotFound, FailedPrecondition, ResourceExhausted, Unavailable):
+            pass  # refused inputs are part of the game; what counts is that they change nothing
+        core.check_integrity()
+
+    opened: set[str] = set()
+    for when, session, what in sorted(sequence):
+        who = f"s{session}"
+        if what == "open":
+            if who in opened:
+                continue
+            opened.add(who)
+        sim.at(when, lambda who=who, what=what: act(who, what))
+    sim.run(until_s=6.0)
+    for who in opened:
+        sim.core.end(who, EndReason.STOPPED)
+    sim.run()
+    assert_books_balance(sim)
+    for told in sim.told.values():
+        made = [t for t in told if isinstance(t, ChunkInfo)]
+        assert [c.sequence for c in made] == list(range(len(made)))
+        assert [c.cursor for c in made] == sorted(c.cursor for c in made)
+        assert sum(isinstance(t, Ended) for t in told) == 1
+        assert isinstance(told[-1], Ended)
+        accepted = [t.event_id for t in told if isinstance(t, SwitchAccepted)]
+        answered = [t.event_id for t in told if isinstance(t, SwitchApplied | SwitchRejected)]
+        assert len(answered) == len(set(answered))
+        assert set(answered) <= set(accepted)
