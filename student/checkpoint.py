@@ -1,4 +1,4 @@
-"""Safetensors into modules, under the original Wan2.2 key names or those of diffusers, with a report of what did not fit."""
+"""Safetensors into modules, under the original Wan2.2 key names or diffusers', with a report of what did not fit."""
 
 from __future__ import annotations
 

@@ -11,10 +11,9 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from contract.geometry import StudentGeometry
-from student.rope import cos_sin, rotate, rotation
+from student.rope import Rope, Sinusoids, rotate
 
 EPS = 1e-6
-_TIME_THETA = 10_000.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -155,12 +154,16 @@ class CausalDiT(nn.Module):
         super().__init__()
         self.config = config
         dim = config.dim
-        self.patch_embedding = nn.Conv3d(config.channels, dim, kernel_size=(1, *config.patch), stride=(1, *config.patch))
+        self.patch_embedding = nn.Conv3d(
+            config.channels, dim, kernel_size=(1, *config.patch), stride=(1, *config.patch)
+        )
         self.text_embedding = nn.Sequential(nn.Linear(config.text_dim, dim), nn.GELU("tanh"), nn.Linear(dim, dim))
         self.time_embedding = nn.Sequential(nn.Linear(config.freq_dim, dim), nn.SiLU(), nn.Linear(dim, dim))
         self.time_projection = nn.Sequential(nn.SiLU(), nn.Linear(dim, 6 * dim))
         self.blocks = nn.ModuleList(Block(config) for _ in range(config.num_layers))
         self.head = Head(config)
+        self.time_sinusoids = Sinusoids(config.freq_dim)
+        self.rope = Rope(dim // config.num_heads)
 
     @property
     def dtype(self) -> torch.dtype:
@@ -193,10 +196,9 @@ class CausalDiT(nn.Module):
             flow [B, F, C, h, w] float32, and for each layer the new raw keys and the new values, [B, F*N, H, D].
         """
         grid = (latent.shape[-2] // self.config.patch[0], latent.shape[-1] // self.config.patch[1])
-        head_dim = self.config.dim // self.config.num_heads
-        new_rotation = rotation(position, grid, head_dim)
-        past_rotation = rotation(past_position, grid, head_dim)
-        time = self.time_embedding(self._sinusoids(timestep))
+        new_rotation = self.rope(position, grid)
+        past_rotation = self.rope(past_position, grid)
+        time = self.time_embedding(torch.cat(self.time_sinusoids(timestep), dim=-1).to(self.dtype))
         condition = self.time_projection(time).unflatten(-1, (6, -1)).float()
         text = self.text_embedding(text_context.to(self.dtype))
         x = self._patchify(latent.to(self.dtype), grid)
@@ -219,23 +221,21 @@ class CausalDiT(nn.Module):
         assert isinstance(flow, Tensor)
         return flow
 
-    def _sinusoids(self, timestep: Tensor) -> Tensor:
-        """[B, F] -> [B, F, freq_dim]: cosines, then sines."""
-        half = self.config.freq_dim // 2
-        exponent = -torch.arange(half, dtype=torch.float64, device=timestep.device) / half
-        return torch.cat(cos_sin(timestep, _TIME_THETA**exponent), dim=-1).to(self.dtype)
-
     def _patchify(self, latent: Tensor, grid: tuple[int, int]) -> Tensor:
         """[B, F, C, h, w] -> [B, F, N, dim]: the patch convolution, written as the matrix product it is."""
         rows, columns = grid
         height, width = self.config.patch
-        patches = latent.unflatten(-1, (columns, width)).unflatten(-3, (rows, height))  # [B, F, C, rows, ph, columns, pw]
+        patches = latent.unflatten(-1, (columns, width)).unflatten(
+            -3, (rows, height)
+        )  # [B, F, C, rows, ph, columns, pw]
         patches = patches.permute(0, 1, 3, 5, 2, 4, 6).flatten(-3).flatten(2, 3)
         return F.linear(patches, self.patch_embedding.weight.flatten(1), self.patch_embedding.bias)
 
     def _unpatchify(self, patches: Tensor, grid: tuple[int, int]) -> Tensor:
         """[B, F, N, ph*pw*C] -> [B, F, C, h, w] float32."""
-        x = patches.float().unflatten(-1, (*self.config.patch, -1)).unflatten(2, grid)  # [B, F, rows, columns, ph, pw, C]
+        x = (
+            patches.float().unflatten(-1, (*self.config.patch, -1)).unflatten(2, grid)
+        )  # [B, F, rows, columns, ph, pw, C]
         return x.permute(0, 1, 6, 2, 4, 3, 5).flatten(-2).flatten(-3, -2)
 
 

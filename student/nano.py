@@ -43,12 +43,13 @@ GEOMETRY = StudentGeometry(
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Student:
-    """The three networks of a student, on one geometry."""
+    """The three networks of a student, on one geometry; `tokenizer` as the manifest names it."""
 
     geometry: StudentGeometry
     network: CausalDiT
     vae: StreamingVae
     text_encoder: TextEncoder
+    tokenizer: str = "bytes"
 
 
 def build(seed: int = SEED) -> Student:

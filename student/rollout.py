@@ -1,6 +1,7 @@
 """How a stream is sampled: conditions, chunks and garment switches. The readable reference for the service.
 
-`LatentStream` walks the cache plan with the network; `VideoStream` adds pictures: it encodes conditions and decodes chunks.
+`LatentStream` walks the cache plan with the network; `VideoStream` adds pictures: it encodes conditions and decodes
+chunks.
 """
 
 from __future__ import annotations
@@ -77,7 +78,9 @@ class LatentStream:
         plan = plan_start(self._geometry, self._position_mode)
         return self.prefill(plan, {Role.REFERENCE: reference, Role.GARMENT: garment}, text_context)
 
-    def switch(self, plan: PrefillPlan, conditions: Mapping[Role, Tensor], text_context: Tensor | None = None) -> Tensor:
+    def switch(
+        self, plan: PrefillPlan, conditions: Mapping[Role, Tensor], text_context: Tensor | None = None
+    ) -> Tensor:
         """Begin the next segment as `plan_switch(stream.state, policy)` says; the prompt stays unless one is given."""
         assert self._text is not None, "start first"
         return self.prefill(plan, conditions, self._text if text_context is None else text_context)

@@ -5,11 +5,11 @@ from __future__ import annotations
 import math
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 THETA = 10_000.0
-# A frequency's leading bits: times a whole position up to 2**11 they fill float32's 24 bits and no more.
 _LEADING_BITS = 13
+_REST_BITS = 44
 
 
 def axis_widths(head_dim: int) -> tuple[int, int, int]:
@@ -18,60 +18,68 @@ def axis_widths(head_dim: int) -> tuple[int, int, int]:
     return head_dim - 2 * spatial, spatial, spatial
 
 
-def frequencies(width: int) -> Tensor:
-    """theta^(-2i / width) for i < width / 2, in float64."""
-    return THETA ** (-torch.arange(0, width, 2, dtype=torch.float64) / width)
+class Sinusoids(nn.Module):
+    """Cosine and sine of position x theta^(-2i / width) for i < width / 2, to float32's last digits.
 
-
-def cos_sin(position: Tensor, frequency: Tensor) -> tuple[Tensor, Tensor]:
-    """Cosine and sine of position x frequency, in float32 and to float32's last digits.
-
-    The plain float32 product loses 1e-4 of phase at position 1000. So the phase is counted in turns, and the frequency is
-    split into leading bits, whose product with a whole position is exact and keeps only its fraction, and a small rest.
-
-    Args:
-        position: [...], whole numbers up to 2**11 for full accuracy.
-        frequency: [n], float64, at most 1.
-
-    Returns:
-        Two tensors [..., n].
+    The plain float32 product loses 1e-4 of phase at position 1000. So the phase is counted in turns, and a frequency is
+    split in two: its leading 13 bits, whose product with a whole position up to 2**11 is exact and keeps only its
+    fraction, and the rest. Both are kept as integers, which `module.to(dtype)` leaves alone, and on a real device
+    even where the module is built on the meta device.
     """
-    turns = frequency / (2 * math.pi)
-    leading = torch.round(turns * 2**_LEADING_BITS) / 2**_LEADING_BITS
-    at = position.to(torch.float32).unsqueeze(-1)
-    whole = at * leading.to(torch.float32)
-    angle = 2 * math.pi * (whole - torch.floor(whole) + at * (turns - leading).to(torch.float32))
-    return torch.cos(angle), torch.sin(angle)
+
+    leading: Tensor
+    rest: Tensor
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        exponent = -torch.arange(0, width, 2, dtype=torch.float64, device="cpu") / width
+        turns = THETA**exponent / (2 * math.pi)
+        leading = torch.round(turns * 2**_LEADING_BITS)
+        rest = torch.round((turns - leading / 2**_LEADING_BITS) * 2**_REST_BITS)
+        self.register_buffer("leading", leading.to(torch.int32), persistent=False)
+        self.register_buffer("rest", rest.to(torch.int32), persistent=False)
+
+    def forward(self, position: Tensor) -> tuple[Tensor, Tensor]:
+        """[...] -> two tensors [..., width / 2], float32."""
+        at = position.to(torch.float32).unsqueeze(-1)
+        turns = at * (self.leading.to(torch.float32) / 2**_LEADING_BITS)
+        angle = 2 * math.pi * (turns - torch.floor(turns) + at * (self.rest.to(torch.float32) / 2**_REST_BITS))
+        return torch.cos(angle), torch.sin(angle)
 
 
-def rotation(position: Tensor, grid: tuple[int, int], head_dim: int) -> tuple[Tensor, Tensor]:
-    """Rotation of every token of latent frames at the given temporal positions.
+class Rope(nn.Module):
+    """Rotation of every token of latent frames."""
 
-    Args:
-        position: [B, F] temporal positions.
-        grid: token rows and columns of a latent frame.
+    def __init__(self, head_dim: int) -> None:
+        super().__init__()
+        time, height, width = axis_widths(head_dim)
+        self.time = Sinusoids(time)
+        self.height = Sinusoids(height)
+        self.width = Sinusoids(width)
 
-    Returns:
-        cosine and sine, [B, F*N, 1, head_dim / 2] float32, tokens row by row within a frame.
-    """
-    batch, frames = position.shape
-    rows, columns = grid
-    time, height, width = (frequencies(axis).to(position.device) for axis in axis_widths(head_dim))
-    at_time = cos_sin(position, time)
-    at_row = cos_sin(torch.arange(rows, device=position.device), height)
-    at_column = cos_sin(torch.arange(columns, device=position.device), width)
+    def forward(self, position: Tensor, grid: tuple[int, int]) -> tuple[Tensor, Tensor]:
+        """Cosine and sine at temporal positions [B, F] for a grid of token rows and columns.
 
-    def tokens(t: Tensor, h: Tensor, w: Tensor) -> Tensor:
-        shape = (batch, frames, rows, columns)
-        parts = (
-            t[:, :, None, None].expand(*shape, -1),
-            h[None, None, :, None].expand(*shape, -1),
-            w[None, None, None, :].expand(*shape, -1),
-        )
-        return torch.cat(parts, dim=-1).reshape(batch, frames * rows * columns, 1, head_dim // 2)
+        Returns:
+            Two tensors [B, F*N, 1, head_dim / 2], float32; the tokens of a frame row by row.
+        """
+        batch, frames = position.shape
+        rows, columns = grid
+        at_time = self.time(position)
+        at_row = self.height(torch.arange(rows, device=position.device))
+        at_column = self.width(torch.arange(columns, device=position.device))
 
-    cosine, sine = (tokens(*parts) for parts in zip(at_time, at_row, at_column, strict=True))
-    return cosine, sine
+        def tokens(t: Tensor, h: Tensor, w: Tensor) -> Tensor:
+            shape = (batch, frames, rows, columns)
+            parts = (
+                t[:, :, None, None].expand(*shape, -1),
+                h[None, None, :, None].expand(*shape, -1),
+                w[None, None, None, :].expand(*shape, -1),
+            )
+            return torch.cat(parts, dim=-1).flatten(1, 3).unsqueeze(2)
+
+        cosine, sine = (tokens(*parts) for parts in zip(at_time, at_row, at_column, strict=True))
+        return cosine, sine
 
 
 def rotate(x: Tensor, cosine: Tensor, sine: Tensor) -> Tensor:

@@ -1,4 +1,4 @@
-"""The in-context teacher-forcing mask (training.md section 1): one sequence holds a clean and a noisy copy of a clip."""
+"""The in-context teacher-forcing mask: one sequence holds a clean and a noisy copy of a clip."""
 
 from __future__ import annotations
 
