@@ -1,0 +1,67 @@
+"""`python -m export`: from a student in PyTorch to what Triton loads."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from pathlib import Path
+
+from export import seal
+
+_ROOT = Path("model_repository")
+
+
+def main(arguments: list[str] | None = None) -> int:
+    parser = argparse.ArgumentParser(prog="python -m export", description=__doc__)
+    parser.set_defaults(run=None)
+    commands = parser.add_subparsers(title="commands")
+
+    onnx = commands.add_parser("onnx", help="write a student's ONNX graphs, compare them with PyTorch, seal them")
+    onnx.add_argument("--student", choices=["nano"], default="nano")
+    onnx.add_argument("--seed", type=int, help="seed of the untrained weights (default: the embedded student's)")
+    onnx.set_defaults(run=_onnx)
+
+    configs = commands.add_parser("configs", help="write every model's config.pbtxt from the contract")
+    configs.add_argument(
+        "--check", action="store_true", help="write nothing; fail if configs or graphs are not as sealed"
+    )
+    configs.set_defaults(run=_configs)
+
+    for command in (onnx, configs):
+        command.add_argument("--root", type=Path, default=_ROOT, help=f"model repository (default: {_ROOT})")
+    options = parser.parse_args(arguments)
+    if options.run is None:
+        parser.print_help()
+        return 0
+    code: int = options.run(options)
+    return code
+
+
+def _onnx(options: argparse.Namespace) -> int:
+    # Here, because PyTorch takes seconds to load and the other commands do without.
+    from export.repository import write_onnx
+    from student import nano
+
+    seed = nano.SEED if options.seed is None else options.seed
+    made = {
+        "command": f"python -m export onnx --student {options.student} --seed {seed}",
+        "weights": f"untrained: drawn by student/{options.student}.py from seed {seed}, and from nothing else",
+    }
+    for line in write_onnx(nano.build(seed), options.root, made=made):
+        print(line, flush=True)
+    return 0
+
+
+def _configs(options: argparse.Namespace) -> int:
+    if not options.check:
+        for path in seal.write_configs(options.root):
+            print(path)
+        return 0
+    found = seal.differences(options.root)
+    for line in found:
+        print(line, file=sys.stderr)
+    return 1 if found else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
