@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from itertools import chain
 from typing import Any
@@ -200,10 +200,10 @@ def _for_single_images(vae: StreamingVae) -> StreamingVae:
 
 
 def _newest_tap(conv: WanCausalConv3d) -> WanCausalConv3d:
-    kernel: Sequence[int] = conv.kernel_size
-    _, _, rows, _, _, _ = conv._padding  # diffusers keeps the padding here: (w, w, h, h, t, 0)
+    _, rows, columns = conv.kernel_size
+    pad_columns, _, pad_rows, *_ = conv._padding  # diffusers keeps the padding here: (w, w, h, h, t, 0)
     single = WanCausalConv3d(
-        conv.in_channels, conv.out_channels, (1, kernel[1], kernel[2]), conv.stride, (0, rows, conv._padding[0])
+        conv.in_channels, conv.out_channels, (1, rows, columns), conv.stride, (0, pad_rows, pad_columns)
     )
     with torch.no_grad():
         single.weight.copy_(conv.weight[:, :, -1:])

@@ -7,6 +7,7 @@ import re
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 
 import torch
@@ -139,4 +140,4 @@ def _tensors(path: Path) -> Iterator[tuple[str, Callable[[], Tensor]]]:
         for shard in shards(path):
             file = files.enter_context(safe_open(shard, framework="pt"))
             for key in file.keys():  # noqa: SIM118 - not a mapping
-                yield key, lambda file=file, key=key: file.get_tensor(key)
+                yield key, partial(file.get_tensor, key)

@@ -76,7 +76,8 @@ class Attention(nn.Module):
         return merged
 
     def _heads(self, x: Tensor) -> Tensor:
-        return x.unflatten(-1, (self.num_heads, -1))
+        heads: Tensor = x.unflatten(-1, (self.num_heads, -1))
+        return heads
 
 
 class Block(nn.Module):
@@ -225,18 +226,17 @@ class CausalDiT(nn.Module):
         """[B, F, C, h, w] -> [B, F, N, dim]: the patch convolution, written as the matrix product it is."""
         rows, columns = grid
         height, width = self.config.patch
-        patches = latent.unflatten(-1, (columns, width)).unflatten(
-            -3, (rows, height)
-        )  # [B, F, C, rows, ph, columns, pw]
+        # [B, F, C, rows, ph, columns, pw]
+        patches = latent.unflatten(-1, (columns, width)).unflatten(-3, (rows, height))
         patches = patches.permute(0, 1, 3, 5, 2, 4, 6).flatten(-3).flatten(2, 3)
         return F.linear(patches, self.patch_embedding.weight.flatten(1), self.patch_embedding.bias)
 
     def _unpatchify(self, patches: Tensor, grid: tuple[int, int]) -> Tensor:
         """[B, F, N, ph*pw*C] -> [B, F, C, h, w] float32."""
-        x = (
-            patches.float().unflatten(-1, (*self.config.patch, -1)).unflatten(2, grid)
-        )  # [B, F, rows, columns, ph, pw, C]
-        return x.permute(0, 1, 6, 2, 4, 3, 5).flatten(-2).flatten(-3, -2)
+        # [B, F, rows, columns, ph, pw, C]
+        x = patches.float().unflatten(-1, (*self.config.patch, -1)).unflatten(2, grid)
+        latent: Tensor = x.permute(0, 1, 6, 2, 4, 3, 5).flatten(-2).flatten(-3, -2)
+        return latent
 
 
 def _modulate(x: Tensor, shift: Tensor, scale: Tensor) -> Tensor:

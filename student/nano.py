@@ -8,7 +8,7 @@ import torch
 from torch import nn
 
 from contract.geometry import StudentGeometry
-from student.byte_tokenizer import VOCABULARY
+from contract.byte_tokenizer import VOCABULARY
 from student.dit import CausalDiT, DiTConfig
 from student.text import TextConfig, TextEncoder
 from student.vae import StreamingVae, VaeConfig, decoder_cache_shapes

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 from transformers import UMT5Config, UMT5EncoderModel
 
-from student.byte_tokenizer import EOS_ID, PAD_ID
+from contract.byte_tokenizer import EOS_ID, PAD_ID
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -33,7 +33,8 @@ class TextConfig:
             eos_token_id=EOS_ID,
             use_cache=False,
         )
-        return UMT5EncoderModel(config).eval()
+        encoder: UMT5EncoderModel = UMT5EncoderModel(config).eval()
+        return encoder
 
 
 UMT5_XXL = TextConfig(vocabulary=256_384, dim=4096, ffn_dim=10_240, num_heads=64, num_layers=24)

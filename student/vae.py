@@ -19,6 +19,9 @@ from torch import Tensor, nn
 
 CACHED_FRAMES = 2
 
+CacheShapes = tuple[tuple[int, int, int, int], ...]
+"""[C, 2, H, W] of each of the decoder's caches."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class VaeConfig:
@@ -45,7 +48,8 @@ class VaeConfig:
         channels = 3 * self.patch_size**2
         values: dict[str, Any] = {name: getattr(self, name) for name in self.__dataclass_fields__}
         lists = {name: list(value) for name, value in values.items() if isinstance(value, tuple)}
-        return AutoencoderKLWan(**(values | lists), in_channels=channels, out_channels=channels).eval()
+        vae: AutoencoderKLWan = AutoencoderKLWan(**(values | lists), in_channels=channels, out_channels=channels)
+        return vae.eval()
 
 
 class DoublePixels(nn.Module):
@@ -83,7 +87,7 @@ class StreamingVae(nn.Module):
         """[B, H, W, 3] uint8 -> [B, C, h, w]: the mode of the posterior, as a latent that stands for a single frame."""
         pixels = (image.permute(0, 3, 1, 2).unsqueeze(2).to(self.vae.dtype) / 127.5) - 1
         moments = self.vae.quant_conv(self.vae.encoder(patchify(pixels, self.vae.config.patch_size)))
-        mode = moments.chunk(2, dim=1)[0].float()
+        mode: Tensor = moments.chunk(2, dim=1)[0].float()
         return ((mode - self.mean) / self.std).squeeze(2)
 
     def decode(self, latent: Tensor, caches: Iterable[Tensor] | None) -> tuple[Tensor, tuple[Tensor, ...]]:
@@ -116,12 +120,12 @@ def to_uint8(pixels: Tensor) -> Tensor:
     return ((pixels.permute(1, 2, 3, 0) + 1) * 127.5).round().to(torch.uint8)
 
 
-def decoder_cache_shapes(config: VaeConfig, *, latent_height: int, latent_width: int) -> tuple[tuple[int, ...], ...]:
+def decoder_cache_shapes(config: VaeConfig, *, latent_height: int, latent_width: int) -> CacheShapes:
     """[C, 2, H, W] of each of the decoder's caches, found by decoding on the meta device: nothing is allocated."""
     with torch.device("meta"):
         decoder = StreamingVae(config.build())
         _, caches = decoder.decode_pixels(torch.empty(1, config.z_dim, latent_height, latent_width), None)
-    return tuple(tuple(cache.shape) for cache in caches)
+    return tuple((channels, frames, height, width) for channels, frames, height, width in (c.shape for c in caches))
 
 
 def _padded(slots: list[Any]) -> tuple[Tensor, ...]:
