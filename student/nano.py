@@ -7,8 +7,8 @@ from dataclasses import dataclass
 import torch
 from torch import nn
 
-from contract.geometry import StudentGeometry
 from contract.byte_tokenizer import VOCABULARY
+from contract.geometry import StudentGeometry
 from student.dit import CausalDiT, DiTConfig
 from student.text import TextConfig, TextEncoder
 from student.vae import StreamingVae, VaeConfig, decoder_cache_shapes
