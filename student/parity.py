@@ -1,20 +1,17 @@
-"""`python -m student.parity FILE.safetensors`: this student against a recorded rollout of the reference implementation.
+"""Compare this student with a recorded rollout of the reference implementation, tensor by tensor.
 
-The configuration lies in the .json beside the file; FILE.teacher.safetensors beside it, if it exists, holds a
-bidirectional forward and the teacher-forcing mask. Prints the largest absolute error of every tensor; exits 1 above the
-bound.
+Prints the largest absolute error of each recorded tensor. Exits 0 if all are within 1e-5, 1 if one is not, 2 if the
+files cannot be compared.
 """
 
 from __future__ import annotations
 
 import argparse
-import json
+import math
 import sys
 from pathlib import Path
-from typing import Any
 
 import torch
-from safetensors.torch import load_file
 from torch import Tensor
 
 from contract.cache_plan import PositionMode
@@ -22,67 +19,42 @@ from contract.geometry import CONDITION_FRAMES, StudentGeometry
 from contract.schedule import DenoisingSchedule, Pass
 from student import checkpoint
 from student.dit import CausalDiT, DiTConfig
+from student.recording import WEIGHTS_PREFIX, Recording, RecordingError
 from student.rollout import LatentStream, Noise
 from student.rope import rotate
 from student.teacher_forcing import token_mask
 
 BOUND = 1e-5
+"""Absolute, in float32; another order of summation costs about 2e-6."""
 
 
-def geometry_of(recording: dict[str, Any]) -> StudentGeometry:
-    """The geometry of a recording's .json; without a window, one that holds every chunk."""
-    config, latent, chunk_frames = recording["config"], recording["latent"], recording["frames_per_chunk"]
-    window = recording["window_frames"] or CONDITION_FRAMES + recording["chunks"] * chunk_frames
-    return StudentGeometry(
-        name="recording",
-        dim=config["dim"],
-        ffn_dim=config["ffn_dim"],
-        num_heads=config["num_heads"],
-        num_layers=config["num_layers"],
-        freq_dim=config["freq_dim"],
-        text_dim=config["text_dim"],
-        text_tokens=config["text_len"],
-        latent_channels=latent["channels"],
-        latent_height=latent["height"],
-        latent_width=latent["width"],
-        patch_height=config["patch_size"][1],
-        patch_width=config["patch_size"][2],
-        chunk_frames=chunk_frames,
-        sink_frames=chunk_frames,
-        recent_frames=window - CONDITION_FRAMES - chunk_frames,
-    )
+def compare(recording: Recording) -> dict[str, float]:
+    """The largest absolute error of each recorded tensor; infinite where a mask or a timestep differs, or for NaN.
+
+    Raises:
+        CheckpointError: if the recorded weights do not fit the recorded configuration.
+    """
+    network = CausalDiT(DiTConfig.of(recording.geometry)).eval()
+    checkpoint.load(network, recording.path, prefix=WEIGHTS_PREFIX)
+    with torch.no_grad():
+        errors = _compare_rollout(network, recording)
+        return errors | _compare_teacher(network, recording) if recording.teacher else errors
 
 
-def compare(path: Path) -> dict[str, float]:
-    """The largest absolute error of each recorded tensor; infinite where a shape or a mask differs."""
-    recording = json.loads(path.with_suffix(".json").read_text())
-    geometry = geometry_of(recording)
-    want = load_file(path)
-    network = CausalDiT(DiTConfig.of(geometry)).eval()
-    checkpoint.load(network, path, prefix="weights.")
-    errors = _compare_rollout(network, geometry, recording["chunks"], want)
-    teacher = path.with_suffix(".teacher.safetensors")
-    if teacher.is_file():
-        errors |= _compare_teacher(network, geometry, recording["chunks"], want, load_file(teacher))
-    return errors
-
-
-def _compare_rollout(
-    network: CausalDiT, geometry: StudentGeometry, chunks: int, want: dict[str, Tensor]
-) -> dict[str, float]:
-    stream = LatentStream(network, geometry, noise=_recorded_noise(geometry, want), position_mode=PositionMode.ABSOLUTE)
+def _compare_rollout(network: CausalDiT, recording: Recording) -> dict[str, float]:
+    geometry, want = recording.geometry, recording.tensors
+    stream = LatentStream(network, geometry, noise=_recorded_noise(recording), position_mode=PositionMode.ABSOLUTE)
     flow_prefill = stream.start(want["reference"], want["garment"], want["text"])
     flows: list[Tensor] = []
 
     def record(_: Pass, flow: Tensor) -> None:
         flows.append(flow[0])
 
-    with torch.no_grad():
-        latents = torch.cat([stream.chunk(record)[0] for _ in range(chunks)])
-        keys, values = _final_cache(stream, network, geometry)
+    latents = torch.cat([stream.chunk(record)[0] for _ in range(recording.chunks)])
+    keys, values = _final_cache(stream, network, geometry)
     got = {
         "flow_prefill": flow_prefill[0],
-        "flow": torch.stack(flows).unflatten(0, (chunks, -1)),
+        "flow": torch.stack(flows).view_as(want["flow"]),
         "latents": latents,
         "kv_k_final": keys,
         "kv_v_final": values,
@@ -91,34 +63,26 @@ def _compare_rollout(
     return errors | {name: _error(tensor, want[name]) for name, tensor in got.items()}
 
 
-def _compare_teacher(
-    network: CausalDiT,
-    geometry: StudentGeometry,
-    chunks: int,
-    want: dict[str, Tensor],
-    teacher: dict[str, Tensor],
-) -> dict[str, float]:
+def _compare_teacher(network: CausalDiT, recording: Recording) -> dict[str, float]:
+    geometry, want, teacher = recording.geometry, recording.tensors, recording.teacher
     latent = torch.cat((want["reference"], want["garment"], want["noise"]))[None]
     timestep = teacher["teacher_timesteps"][:: geometry.tokens_per_frame][None]
-    position = torch.arange(latent.shape[1])[None]
-    with torch.no_grad():
-        flow = network.attend_all(latent, timestep, want["text"], position)
-    mask = token_mask(chunks=chunks, chunk_frames=geometry.chunk_frames, tokens_per_frame=geometry.tokens_per_frame)
+    flow = network.attend_all(latent, timestep, want["text"], torch.arange(latent.shape[1])[None])
+    mask = token_mask(
+        chunks=recording.chunks, chunk_frames=geometry.chunk_frames, tokens_per_frame=geometry.tokens_per_frame
+    )
     return {
         "teacher_flow": _error(flow[0], teacher["teacher_flow"]),
-        "teacher_forcing_mask": _error(mask, teacher["teacher_forcing_mask"]),
+        "teacher_forcing_mask": 0.0 if torch.equal(mask, teacher["teacher_forcing_mask"]) else math.inf,
     }
 
 
-def _recorded_noise(geometry: StudentGeometry, want: dict[str, Tensor]) -> Noise:
+def _recorded_noise(recording: Recording) -> Noise:
+    frames, want = recording.geometry.chunk_frames, recording.tensors
+
     def draw(_: int, chunk: int, pass_index: int, shape: tuple[int, ...]) -> Tensor:
-        first = chunk * geometry.chunk_frames
-        noise = (
-            want["noise"][first : first + geometry.chunk_frames]
-            if pass_index == 0
-            else want["renoise"][chunk, pass_index - 1]
-        )
-        return noise.reshape(shape)
+        initial = want["noise"][chunk * frames : (chunk + 1) * frames]
+        return (initial if pass_index == 0 else want["renoise"][chunk, pass_index - 1]).reshape(shape)
 
     return draw
 
@@ -141,29 +105,42 @@ def _final_cache(stream: LatentStream, network: CausalDiT, geometry: StudentGeom
 def _schedule_error(recorded: Tensor) -> float:
     passes = DenoisingSchedule().denoising_passes()
     if any(step.timestep != int(value) for step, value in zip(passes, recorded.tolist(), strict=True)):
-        return float("inf")
+        return math.inf
     # As a fraction of the range, in which sigma is counted.
     return _error(torch.tensor([step.sigma for step in passes]), recorded / 1000)
 
 
 def _error(got: Tensor, want: Tensor) -> float:
-    if got.shape != want.shape:
-        return float("inf")
-    if want.dtype == torch.bool:
-        return 0.0 if torch.equal(got, want) else float("inf")
-    return (got - want).abs().max().item()
+    error = (got - want).abs().max().item()
+    return math.inf if math.isnan(error) else error
 
 
 def main(arguments: list[str] | None = None) -> int:
-    parser = argparse.ArgumentParser(prog="python -m student.parity", description=__doc__)
-    parser.add_argument("file", type=Path, help="a recorded rollout, with its .json beside it")
+    parser = argparse.ArgumentParser(
+        prog="python -m student.parity", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument(
+        "file",
+        type=Path,
+        metavar="FILE.safetensors",
+        help="the recorded rollout; its configuration lies beside it in FILE.json, and FILE.teacher.safetensors there, "
+        "a bidirectional forward and the teacher-forcing mask, is compared too",
+    )
     path = parser.parse_args(arguments).file
-    errors = compare(path)
-    for name, error in errors.items():
-        print(f"{name:24} {error:.2e}")
+    try:
+        recording = Recording.read(path)
+        errors = compare(recording)
+    except (RecordingError, checkpoint.CheckpointError) as error:
+        print(f"{parser.prog}: {error}", file=sys.stderr)
+        return 2
+    for name, largest in errors.items():
+        print(f"{name:24} {largest:.2e}")
+    if not recording.teacher:
+        print(f"(no {path.stem}.teacher.safetensors beside it)")
     worst = max(errors.values())
-    print(f"{path.name}: largest absolute error {worst:.2e}, bound {BOUND:.0e}: {'pass' if worst <= BOUND else 'FAIL'}")
-    return 0 if worst <= BOUND else 1
+    verdict = "pass" if worst <= BOUND else "FAIL"
+    print(f"{path.name}: largest absolute error {worst:.2e}, bound {BOUND:.0e}: {verdict}")
+    return 0 if verdict == "pass" else 1
 
 
 if __name__ == "__main__":
