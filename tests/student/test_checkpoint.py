@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 import torch
 from diffusers import WanTransformer3DModel
-from safetensors.torch import save_file
+from safetensors.torch import load_file, save_file
 
 from contract.geometry import StudentGeometry
 from student import checkpoint
@@ -52,6 +52,24 @@ def test_diffusers_names_load_and_compute_what_diffusers_computes(geometry: Stud
             encoder_hidden_states=text,
         ).sample
     torch.testing.assert_close(got, want.transpose(1, 2), atol=2e-5, rtol=0)
+
+
+def test_the_same_weights_under_either_naming_give_identical_outputs(geometry: StudentGeometry, tmp_path: Path) -> None:
+    twin = _diffusers_twin(geometry)
+    save_file(twin.state_dict(), tmp_path / "diffusers.safetensors")
+    networks = [CausalDiT(DiTConfig.of(geometry)).eval() for _ in range(2)]
+    checkpoint.load(networks[0], tmp_path / "diffusers.safetensors")
+    save_file(networks[0].state_dict(), tmp_path / "original.safetensors")
+    checkpoint.load(networks[1], tmp_path / "original.safetensors")
+    namings = [set(load_file(tmp_path / f"{name}.safetensors")) for name in ("diffusers", "original")]
+    assert len(namings[0]) == len(namings[1])
+    assert namings[0] & namings[1] == {"patch_embedding.weight", "patch_embedding.bias"}
+    latent = torch.randn(1, 3, *geometry.latent_shape)
+    text = torch.randn(1, geometry.text_tokens, geometry.text_dim)
+    timestep = torch.tensor([[0.0, 500.0, 937.0]])
+    with torch.no_grad():
+        outputs = [network.attend_all(latent, timestep, text, torch.arange(3)[None]) for network in networks]
+    assert torch.equal(*outputs)
 
 
 def test_original_names_load_from_shards_behind_an_index(
@@ -100,4 +118,11 @@ def test_no_checkpoint_or_more_than_one_is_an_error(network: CausalDiT, tmp_path
     for name in ("a", "b"):
         save_file({"x": torch.zeros(1)}, tmp_path / f"{name}.safetensors")
     with pytest.raises(FileNotFoundError, match="holds 2"):
+        checkpoint.load(network, tmp_path)
+
+
+def test_an_index_that_names_an_absent_shard_is_an_error(network: CausalDiT, tmp_path: Path) -> None:
+    weight_map = {"head.head.bias": "absent.safetensors"}
+    (tmp_path / "model.safetensors.index.json").write_text(json.dumps({"weight_map": weight_map}))
+    with pytest.raises(FileNotFoundError, match=r"absent\.safetensors"):
         checkpoint.load(network, tmp_path)
