@@ -56,12 +56,14 @@ class Tensor:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Model:
-    """A model as Triton serves it. `probe_cell` is its place in the arena header, if it has arena state."""
+    """A model as Triton serves it. `probe_cell` is its place in the arena header, if it has arena state; `instances`
+    is how many processes serve it side by side."""
 
     name: str
     inputs: tuple[Tensor, ...]
     outputs: tuple[Tensor, ...]
     max_batch_size: int = 0
+    instances: int = 1
     probe_cell: int | None = None
 
 
@@ -95,6 +97,8 @@ def _vae_decoder(geometry: StudentGeometry) -> Model:
     frame = (geometry.frame_height, geometry.frame_width, 3)
     return Model(
         name=VAE_DECODER,
+        # Not batched: two sessions decode side by side.
+        instances=2,
         probe_cell=1,
         inputs=(
             Tensor(name="latent", dtype=DType.FP32, shape=(-1, *geometry.latent_shape)),

@@ -1,0 +1,28 @@
+"""The stateless encoders over ONNX Runtime: arrays in, array out."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from executors.onnx_session import open_session
+
+Arrays = Mapping[str, NDArray[np.generic]]
+
+
+class OnnxEncoder:
+    """A graph with one output, over a batch of requests."""
+
+    def __init__(self, graph: Path) -> None:
+        self._session = open_session(graph)
+        (self._output,) = (output.name for output in self._session.get_outputs())
+
+    def run(self, requests: Sequence[Arrays]) -> list[NDArray[np.generic]]:
+        """Each request's inputs are [b, ...]; so is each result."""
+        joined = {name: np.concatenate([request[name] for request in requests]) for name in requests[0]}
+        (result,) = self._session.run([self._output], joined)
+        sizes = [len(next(iter(request.values()))) for request in requests]
+        return np.split(result, np.cumsum(sizes)[:-1])

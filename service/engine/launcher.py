@@ -1,0 +1,44 @@
+"""Puts the real engine together: manifest, arena, and a tritonserver of our own or a running one."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from contract.arena_layout import ArenaLayout
+from contract.tensors import Manifest
+from service.engine.arena import HostArena
+from service.engine.base import EngineError
+from service.engine.triton import TritonEngine
+from service.engine.triton_server import TritonServer
+
+
+def triton_engine(
+    *, repository: Path, blocks: int, url: str | None, workdir: Path, metrics_port: int = 0, threads: int | None = None
+) -> TritonEngine:
+    """An engine that has not been started yet.
+
+    Args:
+        repository: the model repository, with its manifest; a running server must have loaded the same.
+        blocks: sessions that fit.
+        url: of a running server, which must share our /dev/shm; None: one of our own on the loopback interface.
+        workdir: for a server of our own: its private backend folder and its log.
+        metrics_port: for a server of our own; 0: any.
+        threads: for a server of our own: of each model instance.
+
+    Raises:
+        EngineError: there is no tritonserver to start.
+        OSError, ValueError: the manifest cannot be read, or the arena's memory cannot be had.
+    """
+    manifest = Manifest.read(repository)
+    arena = HostArena(ArenaLayout(geometry=manifest.geometry, blocks=blocks))
+    if url is not None:
+        return TritonEngine(manifest, arena, url=url)
+    try:
+        # Named like the arena, so that whoever finds it abandoned removes the backend's shared memory too.
+        server = TritonServer(
+            repository, workdir, shm_prefix=f"{arena.prefix}backend-", metrics_port=metrics_port, threads=threads
+        )
+    except EngineError:
+        arena.close()
+        raise
+    return TritonEngine(manifest, arena, server=server)

@@ -1,0 +1,160 @@
+"""The ONNX executors on a real arena: what they read, write, refuse."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from contract.cache_plan import CacheState, PassPlan, plan_chunk, plan_start
+from contract.geometry import StudentGeometry
+from contract.tensors import Manifest
+from executors.base import CallError, DecodeCall, PassCall
+from executors.onnx_decoder import OnnxDecoder
+from executors.onnx_student import OnnxStudent
+from service.engine.arena import HostArena
+
+
+def latents(geometry: StudentGeometry, frames: int, seed: int = 0) -> NDArray[np.float32]:
+    return np.random.default_rng(seed).standard_normal((frames, *geometry.latent_shape), dtype=np.float32)
+
+
+def pass_call(arena: HostArena, plan: PassPlan, latent: NDArray[np.float32], **changes: Any) -> PassCall:
+    frames = len(latent)
+    call = PassCall(
+        arena=arena.name,
+        block=0,
+        latent=latent,
+        timestep=np.zeros(frames, np.float32),
+        position=np.array(plan.positions, np.int64),
+        past_position=np.array(plan.past_positions, np.int64),
+        moves=np.array(plan.moves, np.int32).reshape(-1, 2),
+        write_slot=plan.write_slot,
+        text_context=None,
+    )
+    return replace(call, **changes)
+
+
+def run(student: OnnxStudent, call: PassCall) -> NDArray[np.float32]:
+    (result,) = student.run([call])
+    assert not isinstance(result, CallError), result
+    return result
+
+
+def prefill(student: OnnxStudent, arena: HostArena, geometry: StudentGeometry, block: int = 0) -> CacheState:
+    text = np.random.default_rng(9).standard_normal((geometry.text_tokens, geometry.text_dim), dtype=np.float32)
+    plan = plan_start(geometry)
+    run(student, pass_call(arena, plan.condition_pass, latents(geometry, 2), text_context=text, block=block))
+    return plan.after
+
+
+def test_every_pass_may_be_repeated_even_with_a_full_window(
+    student: OnnxStudent, arena: HostArena, manifest: Manifest
+) -> None:
+    state = prefill(student, arena, manifest.geometry)
+    for number in range(len(manifest.geometry.attended_lengths()) + 2):
+        chunk, latent = plan_chunk(state), latents(manifest.geometry, manifest.geometry.chunk_frames, number)
+        flow = run(student, pass_call(arena, chunk.denoise, latent))
+        assert np.array_equal(flow, run(student, pass_call(arena, chunk.denoise, latent)))
+        committed = run(student, pass_call(arena, chunk.commit, latent))
+        assert np.array_equal(committed, run(student, pass_call(arena, chunk.commit, latent)))
+        state = chunk.after
+    assert state.staged, "the window is full, so the last chunk waits in staging"
+
+
+def test_a_session_sees_nothing_of_another_block(student: OnnxStudent, arena: HostArena, manifest: Manifest) -> None:
+    geometry = manifest.geometry
+    state = prefill(student, arena, geometry)
+    chunk, latent = plan_chunk(state), latents(geometry, geometry.chunk_frames)
+    alone = run(student, pass_call(arena, chunk.denoise, latent))
+    prefill(student, arena, geometry, block=1)
+    run(student, pass_call(arena, chunk.commit, latents(geometry, geometry.chunk_frames, 5), block=1))
+    assert np.array_equal(alone, run(student, pass_call(arena, chunk.denoise, latent)))
+
+
+def test_a_faulty_call_does_not_harm_its_batch(student: OnnxStudent, arena: HostArena, manifest: Manifest) -> None:
+    state = prefill(student, arena, manifest.geometry)
+    good = pass_call(arena, plan_chunk(state).denoise, latents(manifest.geometry, manifest.geometry.chunk_frames))
+    flow, error = student.run([good, replace(good, block=2)])
+    assert isinstance(flow, np.ndarray)
+    assert str(error) == "block: 2 is not in [0, 2)"
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"block": -1}, r"block: -1 is not in \[0, 2\)"),
+        ({"arena": "../etc/passwd"}, "is not the name of an arena"),
+        ({"arena": "chameleon-00-arena"}, "cannot attach"),
+        ({"write_slot": 1}, r"write_slot: 1 is not in \[2, 20\]"),
+        ({"write_slot": 21}, r"write_slot: 21 is not in \[2, 20\]"),
+        ({"moves": np.array([[23, 0]], np.int32)}, r"move: a slot is not in \[0, 23\)"),
+        ({"timestep": np.zeros(2, np.float32)}, r"timestep: shape \[2\] does not fit a latent of 3 frames"),
+        ({"past_position": np.zeros(24, np.int64)}, "past_position: 24 frames, and the window holds 23"),
+    ],
+)
+def test_a_call_that_names_what_is_not_there_is_refused(
+    student: OnnxStudent, arena: HostArena, manifest: Manifest, changes: dict[str, Any], message: str
+) -> None:
+    state = prefill(student, arena, manifest.geometry)
+    plan = plan_chunk(state).denoise
+    (error,) = student.run([replace(pass_call(arena, plan, latents(manifest.geometry, 3)), **changes)])
+    assert isinstance(error, CallError)
+    with pytest.raises(CallError, match=message):
+        raise error
+
+
+def test_an_arena_of_another_layout_is_refused(student: OnnxStudent, arena: HostArena, manifest: Manifest) -> None:
+    arena._arena.map[16] ^= 1  # a digit of the layout's digest
+    with pytest.raises(CallError, match="is not laid out for the student 'nano'"):
+        student.probe(arena.name)
+
+
+def test_a_chunk_decodes_as_its_latents_one_by_one(decoder: OnnxDecoder, arena: HostArena, manifest: Manifest) -> None:
+    latent = latents(manifest.geometry, 3)
+    whole = decoder.run(DecodeCall(arena=arena.name, block=0, latent=latent, read_bank=None, write_bank=0))
+    assert whole.shape == (9, manifest.geometry.frame_height, manifest.geometry.frame_width, 3)
+    single, read_bank = [], None
+    for index in range(3):
+        write_bank = index % 2
+        call = DecodeCall(
+            arena=arena.name, block=1, latent=latent[index : index + 1], read_bank=read_bank, write_bank=write_bank
+        )
+        single.append(decoder.run(call))
+        read_bank = write_bank
+    assert np.array_equal(whole, np.concatenate(single))
+
+
+def test_a_decode_may_be_repeated(decoder: OnnxDecoder, arena: HostArena, manifest: Manifest) -> None:
+    first = DecodeCall(arena=arena.name, block=0, latent=latents(manifest.geometry, 3), read_bank=None, write_bank=0)
+    decoder.run(first)
+    following = replace(first, read_bank=0, write_bank=1)
+    assert np.array_equal(decoder.run(following), decoder.run(following))
+
+
+def test_a_decode_that_would_overwrite_what_it_reads_is_refused(
+    decoder: OnnxDecoder, arena: HostArena, manifest: Manifest
+) -> None:
+    call = DecodeCall(arena=arena.name, block=0, latent=latents(manifest.geometry, 3), read_bank=1, write_bank=1)
+    with pytest.raises(CallError, match="write_bank: 1 is the bank that is read"):
+        decoder.run(call)
+
+
+def test_both_executors_together_clear_a_whole_block(
+    student: OnnxStudent, decoder: OnnxDecoder, arena: HostArena, manifest: Manifest
+) -> None:
+    for block in (0, 1):
+        prefill(student, arena, manifest.geometry, block=block)
+        latent = latents(manifest.geometry, 3)
+        for read_bank, write_bank in ((None, 0), (0, 1)):
+            decoder.run(
+                DecodeCall(arena=arena.name, block=block, latent=latent, read_bank=read_bank, write_bank=write_bank)
+            )
+    student.clear(arena.name, 0)
+    assert not arena.is_clear(0)
+    decoder.clear(arena.name, 0)
+    assert arena.is_clear(0)
+    assert not arena.is_clear(1)
