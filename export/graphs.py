@@ -15,7 +15,7 @@ from torch.export import Dim
 
 from contract.geometry import StudentGeometry
 from contract.tensors import STUDENT, TEXT_ENCODER, VAE_DECODER, VAE_ENCODER, new_names, past_names
-from student.nano import Student
+from student.student import Student
 from student.vae import StreamingVae
 
 Inputs = dict[str, Tensor]

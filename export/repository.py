@@ -12,7 +12,7 @@ from contract.tensors import MANIFEST_FILE, VAE_DECODER, Manifest
 from export import parity, seal
 from export.graphs import graphs
 from export.to_onnx import OPSET, to_onnx, write
-from student.nano import Student
+from student.student import Student
 
 _TOOLS = ("torch", "onnx", "onnxscript", "diffusers", "transformers")
 

@@ -2,16 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
-import torch
-from torch import nn
-
 from contract.byte_tokenizer import VOCABULARY
 from contract.geometry import StudentGeometry
-from student.dit import CausalDiT, DiTConfig
-from student.text import TextConfig, TextEncoder
-from student.vae import StreamingVae, VaeConfig, decoder_cache_shapes
+from student.student import Student
+from student.text import TextConfig
+from student.vae import VaeConfig, decoder_cache_shapes
 
 SEED = 20260531
 _Z = 16
@@ -41,31 +36,6 @@ GEOMETRY = StudentGeometry(
 )
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Student:
-    """The three networks of a student, on one geometry; `tokenizer` as the manifest names it."""
-
-    geometry: StudentGeometry
-    network: CausalDiT
-    vae: StreamingVae
-    text_encoder: TextEncoder
-    tokenizer: str = "bytes"
-
-
 def build(seed: int = SEED) -> Student:
-    """The untrained student of a seed, in float32: the same weights on every machine with the same PyTorch."""
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
-        network = CausalDiT(DiTConfig.of(GEOMETRY)).eval()
-        vae = StreamingVae(VAE.build()).eval()
-        text_encoder = TextEncoder(TEXT.build()).eval()
-        _raise_contrast(vae)
-    return Student(geometry=GEOMETRY, network=network, vae=vae, text_encoder=text_encoder)
-
-
-def _raise_contrast(vae: StreamingVae) -> None:
-    """PyTorch's default weights fade pictures to grey on their way through; these make an untrained video visible."""
-    with torch.no_grad():
-        for layer in vae.modules():
-            if isinstance(layer, nn.Conv2d | nn.Conv3d):
-                nn.init.kaiming_normal_(layer.weight, nonlinearity="linear")
+    """The embedded student with the untrained weights of a seed."""
+    return Student.untrained(GEOMETRY, vae=VAE, text=TEXT, seed=seed)
