@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,7 +21,7 @@ class OnnxEncoder:
         self._session = open_session(graph)
         (self._output,) = (output.name for output in self._session.get_outputs())
 
-    def run(self, requests: Sequence[Arrays]) -> list[NDArray[np.generic]]:
+    def run(self, requests: Sequence[Arrays]) -> list[NDArray[Any]]:
         """Each request's inputs are [b, ...]; so is each result."""
         joined = {name: np.concatenate([request[name] for request in requests]) for name in requests[0]}
         (result,) = self._session.run([self._output], joined)
