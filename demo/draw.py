@@ -43,11 +43,11 @@ def person() -> Image.Image:
     return canvas.finished()
 
 
-def garment(colour: Colour, stripe: Colour | None = None) -> Image.Image:
-    """A product picture: a shirt laid flat on white, with horizontal stripes if asked for."""
+def garment(colour: Colour, stripe: Colour) -> Image.Image:
+    """A product picture: a shirt with horizontal stripes, laid flat on white."""
     canvas = _Canvas((255, 255, 255))
     _shirt(canvas, colour)
-    for top in (0.38, 0.44, 0.50, 0.56) if stripe is not None else ():
+    for top in (0.38, 0.44, 0.50, 0.56):
         left, right = _sides(top)
         lower_left, lower_right = _sides(top + 0.025)
         canvas.polygon([(left, top), (right, top), (lower_right, top + 0.025), (lower_left, top + 0.025)], stripe)
@@ -97,7 +97,7 @@ def _shirt(canvas: _Canvas, colour: Colour) -> None:
 def main() -> None:
     PICTURES.mkdir(exist_ok=True)
     person().save(PICTURES / "person.jpg", quality=90)
-    garment((196, 48, 52)).save(PICTURES / "garment-red.png", optimize=True)
+    garment((196, 48, 52), stripe=(196, 48, 52)).save(PICTURES / "garment-red.png", optimize=True)
     garment((36, 92, 168), stripe=(240, 240, 236)).save(PICTURES / "garment-blue-striped.png", optimize=True)
 
 
