@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections import deque
 from collections.abc import Callable
 
@@ -19,6 +20,8 @@ class StreamLog:
 
     def __init__(self) -> None:
         self._events: deque[StreamEvent] = deque()
+        self._appended_s: deque[float] = deque()
+        """When each was appended."""
         self._first = 0
         """Index, over the whole session, of the oldest event held."""
         self._written = 0
@@ -31,11 +34,16 @@ class StreamLog:
 
     def append(self, event: StreamEvent) -> None:
         self._events.append(event)
+        self._appended_s.append(time.monotonic())
         if self._reader is not None:
             self._reader.wake()
 
     def at(self, index: int) -> StreamEvent:
         return self._events[index - self._first]
+
+    def waited_s(self, index: int) -> float:
+        """How long an event has waited for a reader; 0 for one that was written before."""
+        return time.monotonic() - self._appended_s[index - self._first] if index >= self._written else 0.0
 
     def written(self, index: int) -> None:
         """All events before `index` have been written."""
@@ -43,6 +51,7 @@ class StreamLog:
         behind = sum(isinstance(self.at(i), ChunkReady) for i in range(self._first, self._written))
         while behind > RETAINED_CHUNKS:
             behind -= isinstance(self._events.popleft(), ChunkReady)
+            self._appended_s.popleft()
             self._first += 1
 
     def subscribe(self, subscription: Subscription, cursor: Cursor | None, newest: Cursor) -> int:
@@ -106,6 +115,8 @@ class Subscription:
         self._wake = asyncio.Event()
         self._cut_off = False
         self._over = False
+        self.waited_s = 0.0
+        """How long the newest event waited to be read."""
         self._started: Started | None = started
         self._on_sent = on_sent
         self._on_close = on_close
@@ -128,6 +139,7 @@ class Subscription:
             self._wake.clear()
             await self._wake.wait()
         event = self._log.at(self._next)
+        self.waited_s = self._log.waited_s(self._next)
         self._next += 1
         self._over = isinstance(event, Ended)
         if not isinstance(event, ChunkReady):

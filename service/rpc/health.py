@@ -1,0 +1,36 @@
+"""`grpc.health.v1` for each service by name, and for all together under the empty name."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+
+from grpc_health.v1 import health, health_pb2
+
+OVERALL = ""
+
+
+class Health:
+    """Keeps the health service's answers at what `ready` says; `update` whenever that may have changed."""
+
+    def __init__(self, services: tuple[str, ...], ready: Callable[[], bool]) -> None:
+        self.servicer = health.aio.HealthServicer()
+        self._services = (OVERALL, *services)
+        self._ready = ready
+        self._changed = asyncio.Event()
+        self._changed.set()
+
+    def update(self) -> None:
+        self._changed.set()
+
+    async def run(self) -> None:
+        """Until cancelled."""
+        while True:
+            await self._changed.wait()
+            self._changed.clear()
+            await self.publish()
+
+    async def publish(self) -> None:
+        status = health_pb2.HealthCheckResponse
+        for service in self._services:
+            await self.servicer.set(service, status.SERVING if self._ready() else status.NOT_SERVING)

@@ -1,0 +1,155 @@
+"""Metrics for Prometheus, in base units. No label names a session or a tenant."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, start_http_server
+from prometheus_client.registry import Collector
+
+from service.core.events import State
+
+LAG_SAMPLE_S = 0.25
+
+# Each list has an edge exactly on every objective: first frame 2 s, a chunk within its playing time (0.5 s at 24 frames
+# per second, 1 s at 12), a switch accepted within 50 ms and sent within two chunks, faster than real time, a loop that
+# answers within 50 ms.
+_STAGE_BUCKETS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.0, 5.0, 10.0)
+_CHUNK_BUCKETS = (0.05, 0.1, 0.2, 0.3, 0.4, 0.5, 0.75, 1.0, 1.5, 2.0, 5.0, 10.0)
+_FIRST_FRAME_BUCKETS = (0.25, 0.5, 1.0, 1.5, 2.0, 3.0, 5.0, 10.0, 30.0)
+_SWITCH_BUCKETS = (0.001, 0.005, 0.01, 0.05, 0.1, 0.25, 0.5, 1.0, 1.5, 2.0, 3.0, 5.0, 10.0)
+_FACTOR_BUCKETS = (0.25, 0.5, 0.75, 0.9, 1.0, 1.1, 1.25, 1.5, 2.0, 4.0, 8.0)
+_LAG_BUCKETS = (0.001, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 5.0)
+_RPC_BUCKETS = (0.001, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.0, 5.0, 10.0, 60.0, 600.0, 3600.0)
+
+_SLOT_STATES = ("free", "leased", "clearing")
+
+
+class Telemetry:
+    """Implements `service.runtime.observer.Observer` and `service.rpc.interceptors.RpcObserver`."""
+
+    def __init__(self) -> None:
+        self.registry = registry = CollectorRegistry()
+        self._sessions = Gauge("chameleon_sessions", "Sessions by state.", ["state"], registry=registry)
+        self._capacity = Gauge("chameleon_session_capacity", "Sessions that fit.", registry=registry)
+        self._rejected = Counter(
+            "chameleon_sessions_rejected", "Sessions refused, by reason.", ["reason"], registry=registry
+        )
+        self._first_frame = _histogram(
+            registry,
+            "chameleon_time_to_first_frame_seconds",
+            "From CreateSession until the first chunk was written to a stream.",
+            _FIRST_FRAME_BUCKETS,
+        )
+        self._chunk = _histogram(
+            registry,
+            "chameleon_chunk_seconds",
+            "From the start of a chunk's first pass until its media were ready.",
+            _CHUNK_BUCKETS,
+        )
+        self._stage = _histogram(
+            registry, "chameleon_stage_seconds", "Time in each stage of a chunk.", _STAGE_BUCKETS, "stage"
+        )
+        self._switch = _histogram(
+            registry, "chameleon_switch_seconds", "From a switch's request until this stage.", _SWITCH_BUCKETS, "stage"
+        )
+        self._realtime_factor = _histogram(
+            registry,
+            "chameleon_realtime_factor",
+            "Playing time of a chunk over the time since the chunk before it was ready.",
+            _FACTOR_BUCKETS,
+        )
+        self._deadline_misses = Counter(
+            "chameleon_deadline_misses", "Chunks written after their playing time.", registry=registry
+        )
+        self._cache_slots = Gauge("chameleon_cache_slots", "Session blocks by state.", ["state"], registry=registry)
+        self._backpressure = _histogram(
+            registry, "chameleon_backpressure_seconds", "Finished chunks' wait for their reader.", _STAGE_BUCKETS
+        )
+        self._loop_lag = _histogram(
+            registry, "chameleon_event_loop_lag_seconds", "How late the event loop runs what is due.", _LAG_BUCKETS
+        )
+        self._engine_up = Gauge("chameleon_engine_up", "1 if the engine answers.", registry=registry)
+        self._rpcs = Counter("chameleon_rpcs", "Calls ended.", ["method", "code"], registry=registry)
+        self._rpc_seconds = _histogram(
+            registry, "chameleon_rpc_seconds", "Duration of calls, streams included.", _RPC_BUCKETS, "method"
+        )
+
+    # Observer
+
+    def stage(self, stage: str, seconds: float) -> None:
+        self._stage.labels(stage).observe(seconds)
+
+    def chunk(self, seconds: float) -> None:
+        self._chunk.observe(seconds)
+
+    def time_to_first_frame(self, seconds: float) -> None:
+        self._first_frame.observe(seconds)
+
+    def switch(self, stage: str, seconds: float) -> None:
+        self._switch.labels(stage).observe(seconds)
+
+    def realtime_factor(self, factor: float) -> None:
+        self._realtime_factor.observe(factor)
+
+    def rejected(self, reason: str) -> None:
+        self._rejected.labels(reason).inc()
+
+    def deadline_miss(self) -> None:
+        self._deadline_misses.inc()
+
+    def backpressure(self, seconds: float) -> None:
+        self._backpressure.observe(seconds)
+
+    def engine_up(self, up: bool) -> None:
+        self._engine_up.set(up)
+
+    def sessions(self, counts: Mapping[State, int]) -> None:
+        for state in State:
+            self._sessions.labels(state.name.lower()).set(counts.get(state, 0))
+
+    def capacity(self, sessions: int) -> None:
+        self._capacity.set(sessions)
+
+    def cache_slots(self, counts: Mapping[str, int]) -> None:
+        for state in _SLOT_STATES:
+            self._cache_slots.labels(state).set(counts.get(state, 0))
+
+    # RpcObserver
+
+    def rpc(self, method: str, code: str, seconds: float) -> None:
+        self._rpcs.labels(method, code).inc()
+        self._rpc_seconds.labels(method).observe(seconds)
+
+    # What Telemetry does itself
+
+    async def sample_loop_lag(self) -> None:
+        """Measure the event loop's lag until cancelled."""
+        loop = asyncio.get_running_loop()
+        while True:
+            due_s = loop.time() + LAG_SAMPLE_S
+            await asyncio.sleep(LAG_SAMPLE_S)  # its lateness is what is measured
+            self._loop_lag.observe(max(0.0, loop.time() - due_s))
+
+
+class MetricsServer:
+    """Serves `/metrics` on a port of its own, on a thread of its own; port 0 lets the system choose."""
+
+    def __init__(self, registry: Collector, host: str, port: int) -> None:
+        self._server, self._thread = start_http_server(port, host, registry)
+
+    @property
+    def port(self) -> int:
+        return int(self._server.server_port)
+
+    def close(self) -> None:
+        self._server.shutdown()
+        self._server.server_close()
+        self._thread.join()
+
+
+def _histogram(
+    registry: CollectorRegistry, name: str, explanation: str, buckets: tuple[float, ...], *labels: str
+) -> Histogram:
+    return Histogram(name, explanation, labels, buckets=buckets, registry=registry)
