@@ -1,0 +1,84 @@
+"""One Interact call: actions go out without waiting, events come in."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+
+import grpc
+from fashionchameleon.v1 import customization_service_pb2 as pb
+
+from chameleon.errors import Unavailable, from_rpc_error
+from chameleon.playout import CREDITS
+from chameleon.transport import Transport
+
+_FAREWELL_S = 5.0
+
+
+class Connection:
+    """Attaches at once, and grants the first credits."""
+
+    def __init__(self, transport: Transport, attach: pb.StreamVideoRequest) -> None:
+        self._loop = asyncio.get_running_loop()
+        self._actions: asyncio.Queue[pb.InteractRequest | None] = asyncio.Queue()
+        self._timers: set[asyncio.TimerHandle] = set()
+        self.send(pb.InteractRequest(attach=attach))
+        self._grant(CREDITS)
+        self._call = transport.customization.Interact(self._requests(), metadata=transport.metadata or None)
+
+    def send(self, action: pb.InteractRequest) -> None:
+        self._actions.put_nowait(action)
+
+    def grant_at(self, when_s: float) -> None:
+        """One chunk more, at a time of the event loop's clock."""
+        if when_s <= self._loop.time():
+            self._grant(1)
+            return
+
+        def due() -> None:
+            self._timers.discard(timer)
+            self._grant(1)
+
+        timer = self._loop.call_at(when_s, due)
+        self._timers.add(timer)
+
+    async def read(self) -> pb.StreamEvent:
+        """The next event.
+
+        Raises:
+            ChameleonError: the call failed; Unavailable also if it was cut off without a word.
+        """
+        try:
+            response = await self._call.read()
+        except grpc.aio.AioRpcError as error:
+            raise from_rpc_error(error) from None
+        if response is grpc.aio.EOF:
+            raise Unavailable("the stream was cut off", code=grpc.StatusCode.UNAVAILABLE, reason="STREAM_CUT")
+        event: pb.StreamEvent = response.event
+        return event
+
+    async def finish(self) -> None:
+        """The session is over: let the service close the call."""
+        self._end_requests()
+        try:
+            await asyncio.wait_for(self._call.code(), _FAREWELL_S)
+        except asyncio.TimeoutError:
+            self._call.cancel()
+
+    def drop(self) -> None:
+        """Cut the call off."""
+        self._end_requests()
+        self._call.cancel()
+
+    def _grant(self, chunks: int) -> None:
+        self.send(pb.InteractRequest(credits=pb.PlayoutCredits(chunks=chunks)))
+
+    def _end_requests(self) -> None:
+        for timer in self._timers:
+            timer.cancel()
+        self._timers.clear()
+        self._actions.put_nowait(None)
+
+    async def _requests(self) -> AsyncIterator[pb.InteractRequest]:
+        while (action := await self._actions.get()) is not None:
+            yield action

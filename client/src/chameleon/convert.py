@@ -1,0 +1,133 @@
+"""Between the proto's messages and the SDK's values."""
+
+from __future__ import annotations
+
+import asyncio
+from datetime import datetime, timezone
+from pathlib import Path
+
+from fashionchameleon.v1 import customization_service_pb2 as pb
+from fashionchameleon.v1 import garment_service_pb2, media_pb2
+from google.protobuf.duration_pb2 import Duration
+from google.protobuf.timestamp_pb2 import Timestamp
+
+from chameleon import types
+
+_NS = 1_000_000_000
+_GARMENT_PREFIX = "garments/"
+
+
+def seconds(duration: Duration) -> float:
+    return duration.ToNanoseconds() / _NS
+
+
+def duration(value_s: float) -> Duration:
+    message = Duration()
+    message.FromNanoseconds(round(value_s * _NS))
+    return message
+
+
+def session_info(message: pb.Session) -> types.SessionInfo:
+    return types.SessionInfo(
+        name=message.name,
+        state=types.SessionState(message.state),
+        created=_datetime(message.create_time),
+        garment=message.garment,
+        prompt=message.prompt,
+        seed=message.seed,
+        format=types.MediaFormat(message.output.format),
+        pacing=types.Pacing(message.pacing),
+        policy=types.Policy(message.policy),
+        width=message.width,
+        height=message.height,
+        frames_per_second=message.frames_per_second,
+        generated_s=seconds(message.generated),
+        end_reason=types.EndReason(message.end_reason) if message.end_reason else None,
+    )
+
+
+def garment(message: garment_service_pb2.Garment) -> types.Garment:
+    return types.Garment(
+        name=message.name,
+        state=types.GarmentState(message.state),
+        created=_datetime(message.create_time),
+        display_name=message.display_name,
+    )
+
+
+def capacity(message: pb.GetCapacityResponse) -> types.Capacity:
+    return types.Capacity(
+        available=message.available,
+        open=message.open,
+        slots=message.slots,
+        retry_after_s=seconds(message.retry_after) if message.HasField("retry_after") else None,
+        realtime_factor=message.realtime_factor,
+    )
+
+
+def cursor(message: media_pb2.Cursor) -> types.Cursor:
+    return types.Cursor(segment=message.segment, chunk=message.chunk)
+
+
+def switch_accepted(message: pb.SwitchAccepted) -> types.SwitchAccepted:
+    return types.SwitchAccepted(
+        event_id=message.event_id, garment=message.garment, earliest_sequence=message.earliest_sequence
+    )
+
+
+def switch_applied(message: pb.SwitchApplied) -> types.SwitchApplied:
+    return types.SwitchApplied(
+        event_id=message.event_id,
+        cursor=cursor(message.cursor),
+        sequence=message.sequence,
+        pts_s=seconds(message.pts),
+        first_frame=message.first_frame,
+        waited_s=seconds(message.waited),
+    )
+
+
+def timings(message: media_pb2.ChunkTimings) -> types.ChunkTimings:
+    return types.ChunkTimings(
+        queue=seconds(message.queue),
+        encode=seconds(message.encode),
+        prefill=seconds(message.prefill),
+        denoise=seconds(message.denoise),
+        decode=seconds(message.decode),
+        media=seconds(message.media),
+    )
+
+
+def ended(message: pb.Ended) -> types.Ended:
+    return types.Ended(
+        reason=types.EndReason(message.reason), message=message.message, generated_s=seconds(message.generated)
+    )
+
+
+async def picture(source: types.PictureSource) -> media_pb2.Picture:
+    """The picture's bytes; a file is read in a thread.
+
+    Raises:
+        OSError: the file cannot be read.
+    """
+    data = await asyncio.to_thread(source.read_bytes) if isinstance(source, Path) else source
+    return media_pb2.Picture(data=data)
+
+
+async def garment_source(source: types.GarmentSource) -> pb.GarmentSource:
+    """A garment's name, or its picture.
+
+    Raises:
+        ValueError: a string that is no garment's name.
+        OSError: the file cannot be read.
+    """
+    if isinstance(source, types.Garment):
+        return pb.GarmentSource(garment=source.name)
+    if isinstance(source, str):
+        if not source.startswith(_GARMENT_PREFIX):
+            raise ValueError(f"a garment's name begins with {_GARMENT_PREFIX}, got {source!r}; a file is a Path")
+        return pb.GarmentSource(garment=source)
+    return pb.GarmentSource(picture=await picture(source))
+
+
+def _datetime(stamp: Timestamp) -> datetime:
+    return datetime.fromtimestamp(stamp.ToNanoseconds() / _NS, tz=timezone.utc)

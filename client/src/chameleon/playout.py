@@ -1,0 +1,27 @@
+"""When the reader gives a chunk's credit back."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from chameleon.types import Pacing
+
+CREDITS = 3
+"""Chunks that may be under way: enough to keep the engine's stages busy, few enough that a switch is seen soon."""
+
+
+@dataclass(slots=True, kw_only=True)
+class PlayoutClock:
+    """A real-time reader plays from the moment it has the first chunk; a chunk that comes late sets the clock back."""
+
+    pacing: Pacing
+    origin_s: float | None = None
+    """When the frame at presentation time 0 was played."""
+
+    def taken(self, *, pts_s: float, duration_s: float, now: float) -> float:
+        """When the credit of a chunk taken now goes back: once it has been played, or at once without pacing."""
+        if self.pacing is Pacing.UNPACED:
+            return now
+        if self.origin_s is None or now > self.origin_s + pts_s:
+            self.origin_s = now - pts_s
+        return self.origin_s + pts_s + duration_s
