@@ -8,11 +8,12 @@ from pathlib import Path
 
 from export import seal
 
+_PROGRAM = "python -m export"
 _ROOT = Path("model_repository")
 
 
 def main(arguments: list[str] | None = None) -> int:
-    parser = argparse.ArgumentParser(prog="python -m export", description=__doc__)
+    parser = argparse.ArgumentParser(prog=_PROGRAM, description=__doc__)
     parser.set_defaults(run=None)
     commands = parser.add_subparsers(title="commands")
 
@@ -53,14 +54,18 @@ def _onnx(options: argparse.Namespace) -> int:
 
 
 def _configs(options: argparse.Namespace) -> int:
-    if not options.check:
+    try:
+        if options.check:
+            found = seal.differences(options.root)
+            for line in found:
+                print(line, file=sys.stderr)
+            return 1 if found else 0
         for path in seal.write_configs(options.root):
             print(path)
-        return 0
-    found = seal.differences(options.root)
-    for line in found:
-        print(line, file=sys.stderr)
-    return 1 if found else 0
+    except (FileNotFoundError, ValueError) as error:  # no manifest, or not one that can be read
+        print(f"{_PROGRAM}: {error}", file=sys.stderr)
+        return 2
+    return 0
 
 
 if __name__ == "__main__":

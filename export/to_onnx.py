@@ -58,12 +58,15 @@ def write(models: Mapping[Path, onnx.ModelProto], *, shared_weights: Path | None
 def _forget_origin(model: onnx.ModelProto) -> None:
     """Drop stack traces and paths, which the exporter keeps beside every node."""
     del model.metadata_props[:]
-    for graph in (model.graph, *model.functions):
-        del graph.metadata_props[:]
-        for node in graph.node:
+    bodies: list[onnx.GraphProto | onnx.FunctionProto] = [model.graph, *model.functions]
+    for body in bodies:
+        del body.metadata_props[:]
+        for node in body.node:
             del node.metadata_props[:]
             node.ClearField("doc_string")
-    for value in (*model.graph.value_info, *model.graph.input, *model.graph.output, *model.graph.initializer):
+    graph = model.graph
+    values: list[onnx.ValueInfoProto | onnx.TensorProto] = [*graph.value_info, *graph.input, *graph.output]
+    for value in (*values, *graph.initializer):
         del value.metadata_props[:]
         value.ClearField("doc_string")
 
