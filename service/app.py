@@ -96,8 +96,8 @@ async def running(settings: Settings, engine: Engine) -> AsyncIterator[App]:
         yield App(
             orchestrator=orchestrator,
             server=server,
-            grpc_address=f"{_split(settings.listen)[0]}:{server.port}",
-            metrics_address=f"{host}:{metrics.port}",
+            grpc_address=_with_port(settings.listen, server.port),
+            metrics_address=_with_port(settings.metrics_listen, metrics.port),
         )
 
 
@@ -157,4 +157,8 @@ def _transport(settings: Settings) -> Transport:
 
 def _split(address: str) -> tuple[str, int]:
     host, _, port = address.rpartition(":")
-    return host, int(port)
+    return host.strip("[]"), int(port)
+
+
+def _with_port(address: str, port: int) -> str:
+    return f"{address.rpartition(':')[0]}:{port}"
