@@ -16,7 +16,9 @@ from student.student import Student
 from student.text import TextConfig
 from student.vae import VaeConfig, decoder_cache_shapes
 
-VAE = VaeConfig(base_dim=4, decoder_base_dim=4, z_dim=8, latents_mean=(0.1,) * 8, latents_std=(2.0,) * 8)
+VAE = VaeConfig(
+    base_dim=4, decoder_base_dim=4, z_dim=8, latents_mean=(0.1,) * 8, latents_std=(2.0,) * 8, num_res_blocks=1
+)
 TEXT = TextConfig(vocabulary=VOCABULARY, dim=24, ffn_dim=32, num_heads=2, num_layers=1)
 OTHER = StudentGeometry(
     name="other",
