@@ -89,9 +89,7 @@ def _recorded_noise(recording: Recording) -> Noise:
 
 def _final_cache(stream: LatentStream, network: CausalDiT, geometry: StudentGeometry) -> tuple[Tensor, Tensor]:
     """Keys, rotated at absolute positions, and values of all slots in use, oldest first: [layers, tokens, H, D]."""
-    state = stream.state
-    assert state is not None
-    physical = state.slots + state.staged
+    physical = stream.state.slots + stream.state.staged
     order = sorted(range(len(physical)), key=lambda slot: (slot >= CONDITION_FRAMES, physical[slot].frame))
     positions = [CONDITION_FRAMES + physical[slot].frame if slot >= CONDITION_FRAMES else slot for slot in order]
     grid = (geometry.latent_height // geometry.patch_height, geometry.latent_width // geometry.patch_width)

@@ -49,6 +49,7 @@ def philox_noise(seed: int) -> Noise:
 class LatentStream:
     """A batch of streams in step with each other, over one network and one cache.
 
+    A chunk is `plan_chunk(stream.state)`, then `denoise` for each denoising pass, then `commit`; `chunk` does that.
     Gradients: condition and clean passes run without; `denoise` with, where the caller enables them.
     """
 
@@ -66,37 +67,45 @@ class LatentStream:
         self._geometry = geometry
         self._noise = noise
         self._schedule = schedule or DenoisingSchedule()
-        self._position_mode = position_mode
         self._batch = batch
         self._device = network.patch_embedding.weight.device
         self.cache = KvCache(geometry, batch=batch, dtype=network.dtype, device=self._device)
-        self.state: CacheState | None = None
+        self.state = CacheState(geometry=geometry, position_mode=position_mode)
         self._text: Tensor | None = None
 
     def start(self, reference: Tensor, garment: Tensor, text_context: Tensor) -> Tensor:
         """Begin segment 0 from latents [B, C, h, w] and text [B, T, D_text]; returns the prefill's flow."""
-        plan = plan_start(self._geometry, self._position_mode)
+        plan = plan_start(self._geometry, self.state.position_mode)
         return self.prefill(plan, {Role.REFERENCE: reference, Role.GARMENT: garment}, text_context)
 
-    def switch(
+    @torch.no_grad()
+    def prefill(
         self, plan: PrefillPlan, conditions: Mapping[Role, Tensor], text_context: Tensor | None = None
     ) -> Tensor:
-        """Begin the next segment as `plan_switch(stream.state, policy)` says; the prompt stays unless one is given."""
-        assert self._text is not None, "start first"
-        return self.prefill(plan, conditions, self._text if text_context is None else text_context)
+        """Begin the segment of `plan_switch(stream.state, policy)`: a pass at timestep 0 that fills condition slots.
 
-    @torch.no_grad()
-    def prefill(self, plan: PrefillPlan, conditions: Mapping[Role, Tensor], text_context: Tensor) -> Tensor:
-        """The pass at timestep 0 over the plan's condition latents, whose keys and values fill their slots."""
-        self._text = text_context
+        Args:
+            plan: whose `conditions` say which latents pass.
+            conditions: latents [B, C, h, w] by role; others than the plan's are ignored.
+            text_context: [B, T, D_text]; None: the prompt stays.
+
+        Returns:
+            The pass's flow [B, 1 or 2, C, h, w], of no use but for comparisons.
+        """
+        if text_context is not None:
+            self._text = text_context
         latent = torch.stack([conditions[role] for role in plan.conditions], dim=1)
         flow = self._pass(plan.condition_pass, latent, timestep=0)
         self.state = plan.after
         return flow
 
     def chunk(self, observe: FlowObserver | None = None) -> Tensor:
-        """Sample and commit the next chunk: clean latents [B, F, C, h, w]."""
-        plan = self.plan_chunk()
+        """Sample and commit the next chunk: clean latents [B, F, C, h, w].
+
+        Raises:
+            ValueError: before `start`; with absolute positions, past the end of the RoPE table.
+        """
+        plan = plan_chunk(self.state)
         clean: Tensor | None = None
         for step in self._schedule.denoising_passes():
             clean, flow = self.denoise(plan, step, clean)
@@ -107,10 +116,6 @@ class LatentStream:
         if observe:
             observe(self._schedule.clean_pass(), flow)
         return clean
-
-    def plan_chunk(self) -> ChunkPlan:
-        assert self.state is not None, "start first"
-        return plan_chunk(self.state)
 
     def denoise(self, plan: ChunkPlan, step: Pass, clean: Tensor | None) -> tuple[Tensor, Tensor]:
         """One denoising pass: x = keep x0 + noise_scale noise; x0 = x - sigma flow. Returns (x0, flow)."""
@@ -129,6 +134,8 @@ class LatentStream:
         return flow
 
     def _pass(self, plan: PassPlan, latent: Tensor, timestep: int) -> Tensor:
+        if self._text is None:
+            raise ValueError("no prompt yet: start first")
         self.cache.move(plan)
         past_k, past_v = self.cache.attended(plan)
         flow, new_k, new_v = self._network(
@@ -158,6 +165,7 @@ class VideoStream:
         text_context: [1, T, D_text].
     """
 
+    @torch.no_grad()
     def __init__(
         self, latents: LatentStream, vae: StreamingVae, *, person: Tensor, garment: Tensor, text_context: Tensor
     ) -> None:
@@ -186,10 +194,9 @@ class VideoStream:
         text_context: Tensor | None = None,
     ) -> None:
         """Change the garment (and the prompt, if one is given) from the next chunk on."""
-        assert self._latents.state is not None
         plan = plan_switch(self._latents.state, policy)
         pictures = {Role.GARMENT: garment, Role.REFERENCE: self._last_frame}
         conditions = {role: self._vae.encode_image(pictures[role][None]) for role in plan.conditions}
-        self._latents.switch(plan, conditions, text_context)
+        self._latents.prefill(plan, conditions, text_context)
         if plan.restarts_video:
             self._caches = None

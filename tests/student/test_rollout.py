@@ -8,7 +8,16 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from contract.cache_plan import GARMENT_SLOT, REFERENCE_SLOT, Policy, PositionMode, Role, plan_switch
+from contract.cache_plan import (
+    GARMENT_SLOT,
+    REFERENCE_SLOT,
+    Policy,
+    PositionMode,
+    Role,
+    plan_chunk,
+    plan_start,
+    plan_switch,
+)
 from contract.geometry import CONDITION_FRAMES, StudentGeometry
 from contract.schedule import DenoisingSchedule
 from student.dit import CausalDiT
@@ -50,8 +59,7 @@ def _started(network: CausalDiT, geometry: StudentGeometry, inputs: Conditions, 
 
 
 def _switch(stream: LatentStream, policy: Policy, inputs: Conditions) -> None:
-    assert stream.state is not None
-    stream.switch(plan_switch(stream.state, policy), inputs.at_switch)
+    stream.prefill(plan_switch(stream.state, policy), inputs.at_switch)
 
 
 def _poison(stream: LatentStream, geometry: StudentGeometry, slots: list[int]) -> None:
@@ -89,7 +97,7 @@ def test_after_a_withdrawing_switch_nothing_of_the_withdrawn_history_is_seen(
     last_chunk: list[int] = []
     for _ in range(before):
         for stream in (clean, poisoned):
-            written = stream.plan_chunk().commit.write_slot
+            written = plan_chunk(stream.state).commit.write_slot
             assert written is not None
             last_chunk = list(range(written, written + geometry.chunk_frames))
             stream.chunk()
@@ -134,13 +142,12 @@ def test_refresh_writes_the_garment_slot_and_no_other(
     stream = _started(network, geometry, conditions)
     for _ in range(before):
         stream.chunk()
-    assert stream.state is not None
     plan = plan_switch(stream.state, Policy.REFRESH)
     # What a full window holds in staging is due to move over the oldest chunk, switch or no switch.
-    assert plan.condition_pass.moves == stream.plan_chunk().denoise.moves
+    assert plan.condition_pass.moves == plan_chunk(stream.state).denoise.moves
     stream.cache.move(plan.condition_pass)
     held = [(k.clone(), v.clone()) for k, v in zip(*stream.cache.read(0, geometry.window_frames), strict=True)]
-    stream.switch(plan, conditions.at_switch)
+    stream.prefill(plan, conditions.at_switch)
     for (old_k, old_v), k, v in zip(held, *stream.cache.read(0, geometry.window_frames), strict=True):
         for old, new in ((old_k, k), (old_v, v)):
             by_slot = (old != new).unflatten(1, (geometry.window_frames, -1)).flatten(2).any(2)[0]
@@ -192,6 +199,15 @@ def test_relative_and_absolute_positions_agree_until_the_first_eviction(
     assert not torch.equal(*(stream.chunk() for stream in streams))
 
 
+def test_nothing_can_be_sampled_before_the_start(network: CausalDiT, geometry: StudentGeometry) -> None:
+    stream = LatentStream(network, geometry, noise=philox_noise(0))
+    with pytest.raises(ValueError, match="prefill first"):
+        stream.chunk()
+    nothing = torch.zeros(1, *geometry.latent_shape)
+    with pytest.raises(ValueError, match="no prompt yet"):
+        stream.prefill(plan_start(geometry), {Role.REFERENCE: nothing, Role.GARMENT: nothing})
+
+
 def test_relative_positions_run_past_latent_frame_1100_without_drift(
     geometry: StudentGeometry, conditions: Conditions, network: CausalDiT
 ) -> None:
@@ -200,7 +216,7 @@ def test_relative_positions_run_past_latent_frame_1100_without_drift(
     stream.start(conditions.person, conditions.garment, conditions.text)
     frames, sizes, positions = 0, [], set()
     while frames <= 1100:
-        plan = stream.plan_chunk()
+        plan = plan_chunk(stream.state)
         positions |= {*plan.denoise.past_positions, *plan.denoise.positions}
         latent = stream.chunk()
         frames += latent.shape[1]
