@@ -32,8 +32,9 @@ test: $(VENV)/.dev ## set up and run every test that needs no GPU
 lint: $(VENV)/.dev check-generated ## ruff, mypy, import-linter, buf, generated files
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
-	$(BIN)/mypy contract service
+	$(BIN)/mypy contract service executors student export
 	$(BIN)/lint-imports
+	$(BIN)/python -m export configs --check
 	cd proto && ../$(BIN)/buf lint && ../$(BIN)/buf format --diff --exit-code
 
 generate: $(VENV)/.dev ## regenerate the committed stubs
