@@ -7,7 +7,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 
-.PHONY: help test lint generate check-generated clean
+.PHONY: help demo serve test bench lint generate check-generated clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 18
@@ -15,16 +15,25 @@ help: ## list the targets
 $(BIN)/python:
 	$(PYTHON) -m venv $(VENV)
 
-$(VENV)/.serve: pyproject.toml | $(BIN)/python
-	@echo "setting up: service and Triton (once, a few minutes)"
-	$(PIP) -e '.[service,triton]'
+$(VENV)/.serve: pyproject.toml client/pyproject.toml | $(BIN)/python
+	@echo "setting up: service, Triton, client (once, a few minutes)"
+	$(PIP) -e '.[service,triton]' -e './client[cli]'
 	@touch $@
 
-$(VENV)/.dev: pyproject.toml | $(BIN)/python
+$(VENV)/.dev: pyproject.toml client/pyproject.toml | $(BIN)/python
 	@echo "setting up: everything, PyTorch included (once, some minutes)"
 	$(PIP) torch==2.13.0
-	$(PIP) -e '.[service,triton,student,export,test]'
+	$(PIP) -e '.[service,triton,student,export,test]' -e './client[cli]'
 	@touch $@ $(VENV)/.serve
+
+demo: $(VENV)/.serve ## try a garment on, switch it mid-stream: out/demo.mp4 and out/demo.png
+	$(BIN)/python -m demo
+
+serve: $(VENV)/.serve ## run Triton and the orchestrator on 127.0.0.1:50051 until stopped
+	$(BIN)/python -m service
+
+bench: $(VENV)/.dev ## overhead, switch, many sessions, cache, scheduler (not: memory, half an hour)
+	$(BIN)/python -m benchmarks
 
 test: $(VENV)/.dev ## set up and run every test that needs no GPU
 	$(BIN)/python -m pytest
@@ -32,7 +41,7 @@ test: $(VENV)/.dev ## set up and run every test that needs no GPU
 lint: $(VENV)/.dev check-generated ## ruff, mypy, import-linter, buf, generated files
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
-	$(BIN)/mypy contract service executors student export
+	$(BIN)/mypy contract service executors student export client/src/chameleon demo benchmarks
 	$(BIN)/lint-imports
 	$(BIN)/python -m export configs --check
 	cd proto && ../$(BIN)/buf lint && ../$(BIN)/buf format --diff --exit-code

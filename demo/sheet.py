@@ -6,28 +6,31 @@ from pathlib import Path
 
 import av
 from PIL import Image, ImageDraw, ImageFont
+from PIL.Image import Image as Picture
 
 _COLUMNS = 6
 _GAP = 8
 _CAPTION = 18
+_Colour = tuple[int, int, int]
+_Cell = tuple[str, Picture, _Colour]
 _INK, _PAPER, _MARK = (30, 30, 30), (250, 250, 250), (200, 40, 40)
 
 
-def read_frames(video: Path) -> list[Image.Image]:
+def read_frames(video: Path) -> list[Picture]:
     with av.open(video) as container:
-        return [frame.to_image() for frame in container.decode(video=0)]
+        return [Image.fromarray(frame.to_ndarray(format="rgb24")) for frame in container.decode(video=0)]
 
 
-def contact_sheet(frames: list[Image.Image], switch_frame: int, inputs: list[tuple[str, Image.Image]]) -> Image.Image:
+def contact_sheet(frames: list[Picture], switch_frame: int, inputs: list[tuple[str, Picture]]) -> Picture:
     """`inputs` in the first row, captioned; then two rows of frames before `switch_frame` and two from it on."""
     before = _spread(range(switch_frame), 2 * _COLUMNS)
     after = _spread(range(switch_frame, len(frames)), 2 * _COLUMNS)
     width, height = frames[0].size
-    cells = [
+    cells: list[list[_Cell]] = [
         [(caption, image.resize((width, round(image.height * width / image.width))), _INK) for caption, image in inputs]
     ]
-    for row in _rows(before) + _rows(after):
-        cells.append([(_caption(i, switch_frame), frames[i], _MARK if i == switch_frame else _INK) for i in row])
+    for numbers in _rows(before) + _rows(after):
+        cells.append([(_caption(i, switch_frame), frames[i], _MARK if i == switch_frame else _INK) for i in numbers])
     sheet = Image.new(
         "RGB",
         (_GAP + _COLUMNS * (width + _GAP), _GAP + len(cells) * (height + _CAPTION + _GAP)),

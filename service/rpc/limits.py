@@ -26,7 +26,8 @@ MAX_EVENT_ID_CHARACTERS = 64
 MAX_DISPLAY_NAME_CHARACTERS = 200
 DEFAULT_JPEG_QUALITY = 90
 MAX_JPEG_QUALITY = 100
-MAX_DURATION_S = 3600.0
+DEFAULT_DURATION_S = 3600.0
+MAX_DURATION_S = 4 * 3600.0
 DEFAULT_DETACH_GRACE_S = 1.0
 MAX_DETACH_GRACE_S = 300.0
 DEFAULT_PAGE_SIZE = 50
@@ -140,7 +141,7 @@ def jpeg_quality(findings: Findings, value: int) -> int:
 
 def max_duration_s(findings: Findings, value: Duration | None) -> float:
     if value is None:
-        return MAX_DURATION_S
+        return DEFAULT_DURATION_S
     seconds = _seconds(value)
     if not 0.0 < seconds <= MAX_DURATION_S:
         description = f"is {seconds:g} s; more than 0 and at most {MAX_DURATION_S:.0f} s are accepted"
