@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from benchmarks import cache, scheduler, service
+from benchmarks import batch, cache, scheduler, service
 from contract.tensors import Manifest
 from demo.local_service import LocalService, local_service
 
@@ -55,6 +55,10 @@ def _print(name: str, figures: Figures, *, as_json: bool) -> None:
 
 def _cache(_options: argparse.Namespace) -> list[Figures]:
     return [cache.measure(geometry) for geometry in (Manifest.read(REPOSITORY).geometry, cache.one_5b_layer())]
+
+
+def _batch(_options: argparse.Namespace) -> list[Figures]:
+    return [batch.measure(REPOSITORY)]
 
 
 def _scheduler(_options: argparse.Namespace) -> list[Figures]:
@@ -102,7 +106,8 @@ def _steady(figures: Figures) -> bool:
 
 
 _BENCHMARKS: dict[str, tuple[Callable[[argparse.Namespace], list[Figures]], Callable[[Figures], bool]]] = {
-    "cache": (_cache, lambda figures: True),
+    "cache": (_cache, lambda _figures: True),
+    "batch": (_batch, lambda _figures: True),
     "scheduler": (_scheduler, lambda figures: _number(figures, "p99_us") < 200),
     "overhead": (_overhead, lambda figures: _number(figures, "ratio") >= 0.90),
     "switch": (

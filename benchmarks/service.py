@@ -10,9 +10,9 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 
 import psutil
-from chameleon import AsyncChameleon, AsyncSession, Chunk, Pacing
 
 from benchmarks.in_process import in_process
+from chameleon import AsyncChameleon, AsyncSession, Chunk, Pacing
 from contract.tensors import Manifest
 from demo.draw import PICTURES
 from demo.local_service import LocalService

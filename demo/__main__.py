@@ -8,13 +8,13 @@ import sys
 from pathlib import Path
 from typing import BinaryIO
 
-from chameleon import AsyncChameleon, Chunk
-from chameleon.tryon import PlannedSwitch, TryOnReport, run
 from PIL import Image
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskID, TaskProgressColumn, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
+from chameleon import AsyncChameleon, Chunk
+from chameleon.tryon import PlannedSwitch, TryOnReport, run
 from demo.draw import PICTURES
 from demo.local_service import local_service
 from demo.sheet import contact_sheet, read_frames

@@ -20,8 +20,8 @@ GRAPH = "student.onnx"
 class OnnxStudent:
     """StudentExecutor on the CPU.
 
-    Calls of a batch run one behind the other: their caches lie in different blocks, and gathering those for one run
-    costs more than it saves (`benchmarks/batch.py`).
+    Calls of a batch run one behind the other, so that a session's frames never depend on who shares its batch
+    (docs/adr/0006-batches-one-by-one.md).
     """
 
     def __init__(self, folder: Path, geometry: StudentGeometry, *, probe_cell: int, arenas: HostArenas) -> None:
