@@ -8,11 +8,14 @@ import threading
 from collections.abc import Mapping
 from wsgiref.simple_server import WSGIRequestHandler, make_server
 
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, make_wsgi_app
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, disable_created_metrics, make_wsgi_app
 from prometheus_client.exposition import ThreadingWSGIServer
 from prometheus_client.registry import Collector
 
 from service.core.events import State
+
+# One more series for each metric, of no use here.
+disable_created_metrics()  # type: ignore[no-untyped-call]
 
 LAG_SAMPLE_S = 0.25
 _POLL_S = 0.05

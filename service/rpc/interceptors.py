@@ -24,7 +24,6 @@ log = logging.getLogger(__name__)
 _EXEMPT = "/grpc.health.v1."
 _RETRY_S = 1.0
 _BEARER = "bearer "
-_CODE_NAMES = {code.value[0]: code.name for code in grpc.StatusCode}
 
 
 class RpcObserver(Protocol):
@@ -62,8 +61,8 @@ class Metrics(_Around):
             late = context.time_remaining() is not None and context.time_remaining() <= 0
             code = "DEADLINE_EXCEEDED" if late else "CANCELLED"
             raise
-        except BaseException:
-            code = _CODE_NAMES.get(context.code(), "UNKNOWN")
+        except Exception:
+            code = context.code().name if isinstance(context.code(), grpc.StatusCode) else "UNKNOWN"
             raise
         finally:
             seconds = time.monotonic() - began_s

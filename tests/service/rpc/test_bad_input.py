@@ -12,6 +12,7 @@ from fashionchameleon.v1 import media_pb2
 from PIL import Image
 
 from service.core.events import SessionConfig
+from service.rpc import limits
 from tests.service.rpc.conftest import (
     Api,
     create_request,
@@ -119,7 +120,7 @@ async def test_everything_wrong_is_told_at_once(api: Api) -> None:
         output=pb.Output(format=9, jpeg_quality=101),
         pacing=8,
         policy=77,
-        max_duration=3601.0,
+        max_duration=limits.MAX_DURATION_S + 1,
         detach_grace=-1.0,
     )
     refused = await refusal(api.sessions.CreateSession(request))
