@@ -13,6 +13,9 @@ from chameleon.playout import CREDITS
 from chameleon.transport import Transport
 
 _FAREWELL_S = 5.0
+_MASKED_STATUS = "Internal error from Core"
+"""grpc.aio's word for a write that met the end of the call; it hides the true status (grpc/grpc#36066). A new attempt
+brings that to light."""
 
 
 class Connection:
@@ -51,9 +54,11 @@ class Connection:
         try:
             response = await self._call.read()
         except grpc.aio.AioRpcError as error:
+            if error.details() == _MASKED_STATUS:
+                raise _cut_off() from None
             raise from_rpc_error(error) from None
         if response is grpc.aio.EOF:
-            raise Unavailable("the stream was cut off", code=grpc.StatusCode.UNAVAILABLE, reason="STREAM_CUT")
+            raise _cut_off()
         event: pb.StreamEvent = response.event
         return event
 
@@ -82,3 +87,7 @@ class Connection:
     async def _requests(self) -> AsyncIterator[pb.InteractRequest]:
         while (action := await self._actions.get()) is not None:
             yield action
+
+
+def _cut_off() -> Unavailable:
+    return Unavailable("the stream was cut off", code=grpc.StatusCode.UNAVAILABLE, reason="STREAM_CUT")

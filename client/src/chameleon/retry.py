@@ -15,7 +15,8 @@ from chameleon.errors import ChameleonError
 class RetryPolicy:
     """Exponential backoff with full jitter: attempt n waits between 0 and min(max_s, initial_s * 2**n).
 
-    A call's `timeout_s` bounds its attempts and waits together.
+    A call's `timeout_s` bounds its attempts and waits together. Where the service asks for a wait longer than `max_s`,
+    the error is raised at once: to wait so long is the caller's decision.
     """
 
     attempts: int = 5
@@ -57,7 +58,9 @@ class Backoff:
         self.failures += 1
         if self.failures >= self._policy.attempts or not may_retry(error):
             return None
-        delay_s = self._uniform(0.0, min(self._policy.max_s, self._policy.initial_s * 2 ** (self.failures - 1)))
-        if error.retry_after_s is not None:
-            delay_s += error.retry_after_s  # the jitter comes on top: not all at once
+        asked_s = error.retry_after_s or 0.0
+        if asked_s > self._policy.max_s:
+            return None
+        jitter_s = self._uniform(0.0, min(self._policy.max_s, self._policy.initial_s * 2 ** (self.failures - 1)))
+        delay_s = asked_s + jitter_s  # on top, so that not all come back at once
         return None if remaining_s is not None and delay_s >= remaining_s else delay_s
