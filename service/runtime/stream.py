@@ -18,7 +18,8 @@ class StreamLog:
     """The events of a session, in order. Written ones are dropped once more than `RETAINED_CHUNKS` chunks lie behind
     the reader; what was not written yet is bounded by pacing."""
 
-    def __init__(self) -> None:
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        self._clock = clock
         self._events: deque[StreamEvent] = deque()
         self._appended_s: deque[float] = deque()
         """When each was appended."""
@@ -34,7 +35,7 @@ class StreamLog:
 
     def append(self, event: StreamEvent) -> None:
         self._events.append(event)
-        self._appended_s.append(time.monotonic())
+        self._appended_s.append(self._clock())
         if self._reader is not None:
             self._reader.wake()
 
@@ -43,7 +44,7 @@ class StreamLog:
 
     def waited_s(self, index: int) -> float:
         """How long an event has waited for a reader; 0 for one that was written before."""
-        return time.monotonic() - self._appended_s[index - self._first] if index >= self._written else 0.0
+        return self._clock() - self._appended_s[index - self._first] if index >= self._written else 0.0
 
     def written(self, index: int) -> None:
         """All events before `index` have been written."""

@@ -70,15 +70,13 @@ TOKEN_SETTINGS = replace(SETTINGS, tokens={hashlib.sha256(b"sesame").digest(): "
 @pytest.mark.parametrize("settings", [TOKEN_SETTINGS])
 async def test_calls_need_a_token_and_health_checks_none(settings: Settings, api: Api, engine: FakeEngine) -> None:
     assert await health(api) == SERVING
-    for value in (None, "", "sesame", "Basic sesame", "Bearer", "Bearer ", "Bearer sesam", "Bearer sesame "):
+    for value in (None, "", "sesame", "Basic sesame", "Bearer", "Bearer ", "Bearer sesam"):
         metadata = () if value is None else (("authorization", value),)
         calls: list[Callable[[], object]] = [
             lambda metadata=metadata: api.sessions.ListSessions(pb.ListSessionsRequest(), metadata=metadata),
             lambda metadata=metadata: api.sessions.Interact(metadata=metadata).read(),
         ]
         for call in calls:
-            if value == "Bearer sesame ":
-                continue  # gRPC strips what surrounds a metadata value
             refused = await refusal(call())
             assert (refused.code, refused.reason) == (grpc.StatusCode.UNAUTHENTICATED, "TOKEN_INVALID")
     async with connected(api.app, engine, "sesame") as alice:

@@ -120,8 +120,8 @@ class CustomizationServiceServicer:
     def StreamVideo(self, request, context):
         """Streams a session's video, paced to real time unless the session is unpaced, from the start or from a cursor. One
         stream a session: a second one takes over and the first ends with ABORTED (STREAM_TAKEN_OVER).
-        Errors: NOT_FOUND (SESSION_NOT_FOUND), FAILED_PRECONDITION (SESSION_ENDED), OUT_OF_RANGE (CURSOR_EXPIRED),
-        ABORTED (SESSION_LOST), UNAVAILABLE (ENGINE_DOWN).
+        Errors: NOT_FOUND (SESSION_NOT_FOUND), FAILED_PRECONDITION (SESSION_ENDED), OUT_OF_RANGE (CURSOR_EXPIRED,
+        CURSOR_AHEAD), ABORTED (SESSION_LOST, behind Ended, which says why).
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -129,7 +129,9 @@ class CustomizationServiceServicer:
 
     def Interact(self, request_iterator, context):
         """The same in both directions on one stream: open or attach first, then switch garments, grant playout credits,
-        pause, resume, stop. The errors of CreateSession and StreamVideo.
+        pause, resume, stop. A client that closes its half goes on receiving. A switch that is refused is answered by
+        SwitchRejected and the stream goes on; a message the protocol does not allow ends it. The errors of CreateSession
+        and StreamVideo, and INVALID_ARGUMENT (FIRST_ACTION_INVALID, ACTION_NOT_FIRST, ACTION_REQUIRED).
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

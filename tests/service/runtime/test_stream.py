@@ -1,0 +1,65 @@
+"""A session's log and its reader, alone."""
+
+from service.core.events import ChunkInfo, ChunkReady, Cursor, Ended, EndReason, Started, Timings
+from service.runtime.stream import StreamLog, Subscription
+
+
+class Clock:
+    now_s = 0.0
+
+    def __call__(self) -> float:
+        return self.now_s
+
+
+def chunk(number: int) -> ChunkReady:
+    info = ChunkInfo(
+        sequence=number,
+        cursor=Cursor(segment=0, chunk=number),
+        pts_s=float(number),
+        duration_s=1.0,
+        first_frame=12 * number,
+        frame_count=12,
+        garment="g",
+        applied_event_ids=(),
+        timings=Timings(),
+    )
+    return ChunkReady(info=info)
+
+
+def subscribe(log: StreamLog, cursor: Cursor | None = None) -> Subscription:
+    started = Started(session=None)  # type: ignore[arg-type] # the log does not look at it
+    newest = Cursor(segment=0, chunk=9)
+    return Subscription(
+        log, started=started, cursor=cursor, newest=newest, on_sent=lambda _: None, on_close=lambda: None
+    )
+
+
+async def test_a_reader_knows_how_long_a_chunk_waited_for_it() -> None:
+    clock = Clock()
+    log = StreamLog(clock)
+    reader = subscribe(log)
+    assert isinstance(await anext(reader), Started)
+    log.append(chunk(0))
+    clock.now_s = 0.25
+    log.append(chunk(1))
+    for waited_s in (0.25, 0.0):
+        event = await anext(reader)
+        assert isinstance(event, ChunkReady)
+        assert reader.waited_s == waited_s
+        reader.sent(event)
+
+
+async def test_a_chunk_that_was_written_before_waits_for_no_one() -> None:
+    clock = Clock()
+    log = StreamLog(clock)
+    first = subscribe(log)
+    for number in range(8):
+        log.append(chunk(number))
+    log.append(Ended(reason=EndReason.COMPLETED, message="", generated_s=8.0))
+    async for event in first:
+        if isinstance(event, ChunkReady):
+            first.sent(event)
+    clock.now_s = 100.0
+    again = subscribe(log, Cursor(segment=0, chunk=6))
+    waits = [again.waited_s async for event in again if isinstance(event, ChunkReady)]
+    assert waits == [0.0, 0.0]
