@@ -14,8 +14,8 @@ from chameleon.transport import Transport
 
 _FAREWELL_S = 5.0
 _MASKED_STATUS = "Internal error from Core"
-"""grpc.aio's word for a write that met the end of the call; it hides the true status (grpc/grpc#36066). A new attempt
-brings that to light."""
+"""grpc.aio's word for a write that met the end of the call; it hides the true status, which a new attempt brings to
+light."""
 
 
 class Connection:
@@ -28,6 +28,8 @@ class Connection:
         self.send(pb.InteractRequest(attach=attach))
         self._grant(CREDITS)
         self._call = transport.customization.Interact(self._requests(), metadata=transport.metadata or None)
+        # Not `call.read()`: that gives up what has come once a write has met the end of the call (grpc/grpc#36066).
+        self._responses: AsyncIterator[pb.InteractResponse] = aiter(self._call)
 
     def send(self, action: pb.InteractRequest) -> None:
         self._actions.put_nowait(action)
@@ -52,15 +54,14 @@ class Connection:
             ChameleonError: the call failed; Unavailable also if it was cut off without a word.
         """
         try:
-            response = await self._call.read()
+            response = await anext(self._responses)
+        except StopAsyncIteration:
+            raise _cut_off() from None
         except grpc.aio.AioRpcError as error:
             if error.details() == _MASKED_STATUS:
                 raise _cut_off() from None
             raise from_rpc_error(error) from None
-        if response is grpc.aio.EOF:
-            raise _cut_off()
-        event: pb.StreamEvent = response.event
-        return event
+        return response.event
 
     async def finish(self) -> None:
         """The session is over: let the service close the call."""
