@@ -1,0 +1,120 @@
+// A try-on with a garment switch through the stock Node gRPC client. See README.md.
+//
+//   node try-on.mjs ADDRESS PERSON GARMENT OTHER_GARMENT OUT.mp4 [SECONDS]
+
+import { randomUUID } from "node:crypto";
+import { createWriteStream, readFileSync } from "node:fs";
+import { finished } from "node:stream/promises";
+import { fileURLToPath } from "node:url";
+
+import grpc from "@grpc/grpc-js";
+import protoLoader from "@grpc/proto-loader";
+
+const CREDITS = 3; // chunks under way: the protocol's limit
+const SWITCH_AFTER = 1; // the chunk after whose arrival the garment is switched
+
+const [address, person, garment, other, out, length = "8"] = process.argv.slice(2);
+if (!out) {
+  console.error("usage: node try-on.mjs ADDRESS PERSON GARMENT OTHER_GARMENT OUT.mp4 [SECONDS]");
+  process.exit(2);
+}
+
+const definition = protoLoader.loadSync("fashionchameleon/v1/customization_service.proto", {
+  includeDirs: [fileURLToPath(new URL("../../../proto", import.meta.url))],
+  longs: Number,
+  enums: String,
+  oneofs: true,
+  defaults: true,
+});
+const { CustomizationService } = grpc.loadPackageDefinition(definition).fashionchameleon.v1;
+const client = new CustomizationService(address, grpc.credentials.createInsecure(), {
+  "grpc.max_receive_message_length": 16 << 20,
+  "grpc.keepalive_time_ms": 30_000,
+  "grpc.keepalive_timeout_ms": 10_000,
+});
+
+const picture = (path) => ({ data: readFileSync(path) });
+const seconds = ({ seconds, nanos }) => seconds + nanos / 1e9;
+
+function tryOn() {
+  const began = performance.now();
+  const since = (start) => (performance.now() - start) / 1000;
+  const summary = { chunks: 0, frames: 0, bytes: 0 };
+  const file = createWriteStream(out);
+  const call = client.Interact();
+  const eventId = randomUUID();
+  let asked;
+  let header;
+  let parts;
+
+  const write = (data) => {
+    file.write(data);
+    summary.bytes += data.length;
+  };
+
+  const chunkReceived = () => {
+    summary.chunks += 1;
+    summary.frames += header.frameCount;
+    summary.timeToFirstFrameSeconds ??= since(began);
+    call.write({ credits: { chunks: 1 } }); // the chunk is taken: one more may come
+    if (header.sequence === SWITCH_AFTER) {
+      asked = performance.now();
+      call.write({ switchGarment: { eventId, garment: { picture: picture(other) } } });
+    }
+    if (header.appliedEventIds.includes(eventId)) summary.switch.firstFrameReceivedSeconds = since(asked);
+  };
+
+  const handlers = {
+    started: ({ session }) => Object.assign(summary, { session: session.name, seed: session.seed }),
+    chunkHeader: (next) => {
+      header = next;
+      parts = 0;
+    },
+    mediaPart: ({ data }) => {
+      write(data);
+      parts += 1;
+      if (parts === header.partCount) chunkReceived();
+    },
+    switchAccepted: () => {
+      summary.switch = { acceptedSeconds: since(asked) };
+    },
+    switchApplied: ({ sequence, firstFrame }) => Object.assign(summary.switch, { sequence, firstFrame }),
+    switchRejected: ({ reason, message }) => {
+      summary.switch = { rejected: `${reason}: ${message}` };
+    },
+    ended: ({ reason, generated }) => {
+      Object.assign(summary, { reason, videoSeconds: seconds(generated) });
+      call.end();
+    },
+  };
+
+  return new Promise((resolve, reject) => {
+    call.on("data", ({ event }) => handlers[event.event]?.(event[event.event]));
+    call.on("error", reject);
+    call.on("end", () => {
+      file.end();
+      finished(file).then(() => resolve(summary), reject);
+    });
+    call.write({
+      create: {
+        requestId: randomUUID(),
+        person: picture(person),
+        garment: { picture: picture(garment) },
+        prompt: "The person turns slowly.",
+        output: { format: "MEDIA_FORMAT_H264_FMP4" },
+        pacing: "PACING_MODE_UNPACED",
+        maxDuration: { seconds: Number(length) },
+      },
+    });
+    call.write({ credits: { chunks: CREDITS } });
+  });
+}
+
+try {
+  console.log(JSON.stringify(await tryOn()));
+} catch (error) {
+  console.error(`${grpc.status[error.code] ?? "ERROR"}: ${error.details ?? error.message}`);
+  process.exitCode = 1;
+} finally {
+  client.close();
+}
