@@ -31,6 +31,12 @@ def by_path(student: Student) -> dict[str, Graph]:
     return {graph.path: graph for graph in graphs(student)}
 
 
+@pytest.fixture(scope="module")
+def other() -> dict[str, Graph]:
+    """The same networks with the weights of another seed."""
+    return {graph.path: graph for graph in graphs(nano.build(seed=1))}
+
+
 def test_the_manifests_student_is_the_one_compared_with(
     student: Student, manifest: Manifest, by_path: dict[str, Graph]
 ) -> None:
@@ -65,8 +71,7 @@ def test_the_encoders_equal_pytorch_for_a_batch_of_three(
 
 
 @pytest.mark.parametrize("path", NAMES)
-def test_other_weights_are_told_apart(path: str, repository: Path) -> None:
-    other = {graph.path: graph for graph in graphs(nano.build(seed=1))}
+def test_other_weights_are_told_apart(path: str, other: dict[str, Graph], repository: Path) -> None:
     with pytest.raises(parity.ParityError, match=r"differ by up to .* \(at most 1e-04\)"):
         parity.check(other[path], repository / path)
 
