@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from chameleon import Pacing
-from chameleon.playout import PlayoutClock
+from chameleon.playout import CREDITS, Credits, PlayoutClock
 
 
 def test_unpaced_credits_go_back_at_once() -> None:
@@ -21,3 +21,12 @@ def test_a_late_chunk_sets_the_clock_back() -> None:
     clock.taken(pts_s=0.0, duration_s=1.0, now=0.0)
     assert clock.taken(pts_s=1.0, duration_s=1.0, now=4.0) == 5.0
     assert clock.taken(pts_s=2.0, duration_s=1.0, now=4.5) == 6.0
+
+
+def test_what_was_made_before_a_stream_uses_none_of_its_credits() -> None:
+    credits = Credits(made_s=2.0)
+    assert credits.caught_up(1.0) == 0
+    assert not credits.used_by(pts_s=1.0)
+    assert credits.caught_up(2.0) == CREDITS - 1
+    assert credits.caught_up(3.0) == 0
+    assert credits.used_by(pts_s=2.0)

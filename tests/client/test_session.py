@@ -110,7 +110,7 @@ async def test_not_before_places_a_switch(chameleon: AsyncChameleon) -> None:
 
 async def test_of_many_switches_the_last_wins_and_each_is_answered(chameleon: AsyncChameleon) -> None:
     garments = [await chameleon.create_garment(png(value)) for value in range(100, 112)]
-    async with chameleon.open_session(**wanted(max_duration_s=12.0)) as session:
+    async with chameleon.open_session(**wanted(max_duration_s=16.0)) as session:
         await anext(session)
         switches = await asyncio.gather(*(session.switch(garment) for garment in garments))
         chunks = await collect(session)
@@ -198,18 +198,18 @@ async def test_a_reader_that_stops_holds_the_session_back(chameleon: AsyncChamel
 
 
 async def test_a_broken_connection_costs_no_frame(app: App, chameleon: AsyncChameleon, proxy: Proxy) -> None:
-    async with chameleon.open_session(**wanted(max_duration_s=12.0)) as session:
+    async with chameleon.open_session(**wanted(max_duration_s=16.0)) as session:
         whole = [chunk.media for chunk in await collect(session)]
     async with (
         AsyncChameleon(proxy.address, retry=FAST) as far,
-        far.open_session(**wanted(max_duration_s=12.0), detach_grace_s=30.0) as session,
+        far.open_session(**wanted(max_duration_s=16.0), detach_grace_s=30.0) as session,
     ):
         chunks = []
         async for chunk in session:
             chunks.append(chunk)
-            if chunk.sequence in (0, 2, 3, 7):
+            if chunk.sequence in (0, 4, 8):
                 proxy.cut()
-    assert proxy.connections >= 5
+    assert proxy.connections == 4
     check_order(chunks)
     assert [chunk.media for chunk in chunks] == whole
 
@@ -220,13 +220,13 @@ async def test_a_connection_broken_around_a_switch_tells_it_once(
     coat = await chameleon.create_garment(png(99))
     async with (
         AsyncChameleon(proxy.address, retry=FAST) as far,
-        far.open_session(**wanted(max_duration_s=12.0), detach_grace_s=30.0) as session,
+        far.open_session(**wanted(max_duration_s=16.0), detach_grace_s=30.0) as session,
     ):
         chunks = [await anext(session)]
         switch = await session.switch(coat)
         async for chunk in session:
             chunks.append(chunk)
-            if chunk.sequence < 7:
+            if chunk.sequence in (1, 5):
                 proxy.cut()
     check_order(chunks)
     assert [applied for chunk in chunks for applied in chunk.applied] == [await switch.applied()]

@@ -9,7 +9,6 @@ import grpc
 from fashionchameleon.v1 import customization_service_pb2 as pb
 
 from chameleon.errors import Unavailable, from_rpc_error
-from chameleon.playout import CREDITS
 from chameleon.transport import Transport
 
 _FAREWELL_S = 5.0
@@ -19,14 +18,14 @@ light."""
 
 
 class Connection:
-    """Attaches at once, and grants the first credits."""
+    """Attaches at once. The first credit goes with it: from then on the service sends no more than is granted."""
 
     def __init__(self, transport: Transport, attach: pb.StreamVideoRequest) -> None:
         self._loop = asyncio.get_running_loop()
         self._actions: asyncio.Queue[pb.InteractRequest | None] = asyncio.Queue()
         self._timers: set[asyncio.TimerHandle] = set()
         self.send(pb.InteractRequest(attach=attach))
-        self._grant(CREDITS)
+        self.grant(1)
         self._call = transport.customization.Interact(self._requests(), metadata=transport.metadata or None)
         # Not `call.read()`: that gives up what has come once a write has met the end of the call (grpc/grpc#36066).
         self._responses: AsyncIterator[pb.InteractResponse] = aiter(self._call)
@@ -34,15 +33,19 @@ class Connection:
     def send(self, action: pb.InteractRequest) -> None:
         self._actions.put_nowait(action)
 
+    def grant(self, chunks: int) -> None:
+        """That many chunks more."""
+        self.send(pb.InteractRequest(credits=pb.PlayoutCredits(chunks=chunks)))
+
     def grant_at(self, when_s: float) -> None:
         """One chunk more, at a time of the event loop's clock."""
         if when_s <= self._loop.time():
-            self._grant(1)
+            self.grant(1)
             return
 
         def due() -> None:
             self._timers.discard(timer)
-            self._grant(1)
+            self.grant(1)
 
         timer = self._loop.call_at(when_s, due)
         self._timers.add(timer)
@@ -75,9 +78,6 @@ class Connection:
         """Cut the call off."""
         self._end_requests()
         self._call.cancel()
-
-    def _grant(self, chunks: int) -> None:
-        self.send(pb.InteractRequest(credits=pb.PlayoutCredits(chunks=chunks)))
 
     def _end_requests(self) -> None:
         for timer in self._timers:

@@ -15,7 +15,7 @@ from chameleon import convert
 from chameleon.assembly import Assembly, attach_request
 from chameleon.connection import Connection
 from chameleon.errors import ChameleonError, NotFound, SessionLost, SwitchRejected, switch_rejected
-from chameleon.playout import PlayoutClock
+from chameleon.playout import Credits, PlayoutClock
 from chameleon.retry import Backoff
 from chameleon.transport import Transport
 from chameleon.types import (
@@ -94,6 +94,8 @@ class AsyncSession:
         self._ends_on_exit = ends_on_exit
         self._assembly = Assembly(info)
         self._clock = PlayoutClock(pacing=info.pacing)
+        self._credits = Credits(made_s=0.0)
+        self._received_s = 0.0
         self._backoff = Backoff(transport.retry)
         self._connection: Connection | None = None
         self._switches: dict[str, AsyncSwitch] = {}
@@ -240,7 +242,7 @@ class AsyncSession:
     async def _hear(self, event: pb.StreamEvent) -> Chunk | None:
         match event.WhichOneof("event"):
             case "started":
-                self.info = self._assembly.info = convert.session_info(event.started.session)
+                self._started(convert.session_info(event.started.session))
             case "chunk_header":
                 return self._assembly.header(event.chunk_header)
             case "media_part":
@@ -259,11 +261,23 @@ class AsyncSession:
                 log.debug("ignored an event of a later version: %s", unknown)
         return None
 
+    def _started(self, info: SessionInfo) -> None:
+        self.info = self._assembly.info = info
+        self._credits = Credits(made_s=info.generated_s)
+        self._grant_rest()
+
     def _taken(self, chunk: Chunk) -> None:
         self._backoff.succeeded()
+        self._received_s = chunk.pts_s + chunk.duration_s
         now = asyncio.get_running_loop().time()
         back_s = self._clock.taken(pts_s=chunk.pts_s, duration_s=chunk.duration_s, now=now)
-        self._attached().grant_at(back_s)
+        if self._credits.used_by(pts_s=chunk.pts_s):
+            self._attached().grant_at(back_s)
+        self._grant_rest()
+
+    def _grant_rest(self) -> None:
+        if chunks := self._credits.caught_up(self._received_s):
+            self._attached().grant(chunks)
 
     def _switch_applied(self, applied: SwitchApplied) -> None:
         if self._assembly.switch_applied(applied) and applied.event_id in self._switches:

@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 
 from chameleon.client import AsyncChameleon
-from chameleon.errors import SwitchRejected
+from chameleon.errors import SessionEnded, SwitchRejected
 from chameleon.session import AsyncSession, AsyncSwitch
 from chameleon.types import (
     Chunk,
@@ -77,6 +77,8 @@ class TryOnReport:
         realtime_factor: `frames_per_second` over the video's own rate.
         video_s: length of the video received.
         wall_s: from the call that opens the session until its last chunk had been received.
+        switches: those that the service accepted, in the order they were asked for.
+        switches_too_late: those not accepted: the session had ended, with the rest of its video on the way.
     """
 
     session: SessionInfo
@@ -90,6 +92,7 @@ class TryOnReport:
     frames_per_second: float | None
     realtime_factor: float | None
     switches: tuple[SwitchReport, ...]
+    switches_too_late: int
 
 
 @dataclass(slots=True)
@@ -108,6 +111,7 @@ class _Record:
     began_s: float
     pending: list[PlannedSwitch]
     asked: dict[str, _Asked] = field(default_factory=dict)
+    too_late: int = 0
     first_s: float = 0.0
     last_s: float = 0.0
     frames: int = 0
@@ -133,7 +137,12 @@ class _Record:
         while self.pending and self.pending[0].at_s <= self.video_s:
             planned = self.pending.pop(0)
             asked_s = time.perf_counter()
-            handle = await session.switch(planned.garment, prompt=planned.prompt, policy=planned.policy)
+            try:
+                handle = await session.switch(planned.garment, prompt=planned.prompt, policy=planned.policy)
+            except SessionEnded:  # the rest of the video is on its way
+                self.too_late += 1 + len(self.pending)
+                self.pending.clear()
+                return
             self.asked[handle.event_id] = _Asked(handle, asked_s, self.video_s, time.perf_counter() - asked_s)
 
     async def report(self, session: AsyncSession) -> TryOnReport:
@@ -151,6 +160,7 @@ class _Record:
             time_to_first_frame_s=self.first_s - self.began_s,
             frames_per_second=rate,
             realtime_factor=None if rate is None else rate / session.info.frames_per_second,
+            switches_too_late=self.too_late,
             switches=tuple([await _switch_report(asked) for asked in self.asked.values()]),
         )
 

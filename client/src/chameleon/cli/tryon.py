@@ -135,7 +135,10 @@ def _summary(report: TryOnReport, out: Path) -> Group:
     if report.frames_per_second is not None and report.realtime_factor is not None:
         facts.add_row("frames per second", f"{report.frames_per_second:.1f}")
         facts.add_row("real-time factor", f"{report.realtime_factor:.2f}")
-    return Group(facts, *(_switch_line(number, switch) for number, switch in enumerate(report.switches, 1)))
+    lines = [_switch_line(number, switch) for number, switch in enumerate(report.switches, 1)]
+    if report.switches_too_late:
+        lines.append(f"{report.switches_too_late} switches came too late: the session had made all its video")
+    return Group(facts, *lines)
 
 
 def _switch_line(number: int, switch: SwitchReport) -> str:
