@@ -11,7 +11,7 @@ import av
 import numpy as np
 import pytest
 from av.video.reformatter import ColorRange, Colorspace
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 from PIL import Image
@@ -146,6 +146,7 @@ def test_another_encoder_may_go_on_where_one_stopped(h264: list[EncodedChunk]) -
     assert psnr_db(decoded, film(0, 21)) > 35
 
 
+@settings(deadline=None)
 @given(lengths=st.lists(st.integers(1, 12), min_size=1, max_size=4), frames_per_second=st.sampled_from([8, 12, 24, 30]))
 def test_h264_takes_chunks_of_any_length_at_any_rate(lengths: list[int], frames_per_second: int) -> None:
     media = b""
