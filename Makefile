@@ -36,7 +36,7 @@ bench: $(VENV)/.dev ## overhead, switch, many sessions, cache, scheduler (not: m
 	$(BIN)/python -m benchmarks
 
 test: $(VENV)/.dev ## set up and run every test that needs no GPU
-	$(BIN)/python -m pytest
+	OMP_NUM_THREADS=2 $(BIN)/python -m pytest
 
 lint: $(VENV)/.dev check-generated ## ruff, mypy, import-linter, buf, generated files
 	$(BIN)/ruff check .

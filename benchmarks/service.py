@@ -98,9 +98,9 @@ async def memory(service: LocalService, chunks: int) -> dict[str, float | str]:
     """A long session: what the orchestrator holds after its first chunks and at its end."""
     orchestrator = psutil.Process(service.pid)
     async with _session(service, garment=GARMENT, max_duration_s=1.1 * chunks) as session:
-        await _read(session, _MEMORY_WARM_UP)
+        await _pass_over(session, _MEMORY_WARM_UP)
         before = _held(orchestrator)
-        await _read(session, chunks - _MEMORY_WARM_UP)
+        await _pass_over(session, chunks - _MEMORY_WARM_UP)
         after = _held(orchestrator)
     return {
         "scope": f"chunks {_MEMORY_WARM_UP} to {chunks} of one session, the orchestrator's process",
@@ -154,6 +154,12 @@ async def _read(session: AsyncSession, chunks: int) -> list[tuple[float, Chunk]]
         if len(arrivals) == chunks:
             break
     return arrivals
+
+
+async def _pass_over(session: AsyncSession, chunks: int) -> None:
+    """Read chunks and keep none."""
+    for _ in range(chunks):
+        await anext(session)
 
 
 async def _rate_of(service: LocalService, sessions: int) -> float:

@@ -76,6 +76,13 @@ async def test_frames_of_h264_are_refused(chameleon: AsyncChameleon) -> None:
             await anext(session.frames())
 
 
+async def test_two_large_pictures_go_one_after_the_other(chameleon: AsyncChameleon) -> None:
+    large = png(50) + bytes(9 << 20)  # decoders stop at the file's end
+    async with chameleon.open_session(**wanted(person=large, garment=large)) as session:
+        first = await anext(session)
+    assert [garment.name async for garment in chameleon.list_garments()] == [first.garment]
+
+
 async def test_the_same_seed_gives_the_same_frames(chameleon: AsyncChameleon) -> None:
     videos = []
     for _ in range(2):
@@ -169,7 +176,7 @@ async def test_an_error_in_the_block_comes_out_and_still_ends_the_session(chamel
 async def test_stop_ends_the_iteration(chameleon: AsyncChameleon) -> None:
     async with chameleon.open_session(**wanted(max_duration_s=60.0)) as session:
         await anext(session)
-        session.stop()
+        await session.stop()
         await collect(session)
     assert session.ended is not None
     assert session.ended.reason is EndReason.STOPPED

@@ -14,7 +14,7 @@ from fashionchameleon.v1 import garment_service_pb2, media_pb2
 from chameleon import convert
 from chameleon.retry import RetryPolicy
 from chameleon.session import AsyncSession
-from chameleon.transport import Transport
+from chameleon.transport import MAX_MESSAGE_BYTES, Transport
 from chameleon.types import (
     Capacity,
     Garment,
@@ -126,6 +126,9 @@ class AsyncChameleon:
             max_duration=None if max_duration_s is None else convert.duration(max_duration_s),
             detach_grace=None if detach_grace_s is None else convert.duration(detach_grace_s),
         )
+        if request.ByteSize() > MAX_MESSAGE_BYTES and not isinstance(garment, Garment | str):
+            uploaded = await self.create_garment(garment)  # two large pictures do not fit into one message
+            request.garment.CopyFrom(pb.GarmentSource(garment=uploaded.name))
         transport = self._transport
         response: pb.CreateSessionResponse = await transport.call(
             transport.customization.CreateSession, request, timeout_s=timeout_s

@@ -99,7 +99,8 @@ class AsyncSession:
         self._backoff = Backoff(transport.retry)
         self._connection: Connection | None = None
         self._switches: dict[str, AsyncSwitch] = {}
-        self._paused = False
+        self._paused: bool | None = None
+        """What was asked last, to be asked again of a new stream."""
 
     @property
     def name(self) -> str:
@@ -199,23 +200,28 @@ class AsyncSession:
 
     def pause(self) -> None:
         """Stop generating; chunks under way still come."""
-        self._paused = True
-        self._attached().send(pb.InteractRequest(pause=pb.Pause()))
+        self._set_paused(True)
 
     def resume(self) -> None:
         """Go on."""
-        self._paused = False
-        self._attached().send(pb.InteractRequest(resume=pb.Resume()))
+        self._set_paused(False)
 
-    def stop(self) -> None:
+    async def stop(self) -> None:
         """End the session; the iteration ends with what the service still sends."""
-        self._attached().send(pb.InteractRequest(stop=pb.Stop()))
+        await self._transport.call(
+            self._transport.customization.DeleteSession, pb.DeleteSessionRequest(name=self.name), gone_is_done=True
+        )
+
+    def _set_paused(self, paused: bool) -> None:
+        if self._connection is not None:
+            self._connection.send(_pause_action(paused))
+        self._paused = paused
 
     def _attached(self) -> Connection:
         if self._connection is None:
             self._connection = Connection(self._transport, attach_request(self.name, self._assembly.last))
-            if self._paused:
-                self._connection.send(pb.InteractRequest(pause=pb.Pause()))
+            if self._paused is not None:
+                self._connection.send(_pause_action(self._paused))
         return self._connection
 
     def _drop(self) -> None:
@@ -323,3 +329,7 @@ class AsyncSession:
             pass  # ended long ago
         except ChameleonError as error:
             log.warning("%s could not be ended (%s); the service ends it after its detach grace", self.name, error)
+
+
+def _pause_action(paused: bool) -> pb.InteractRequest:
+    return pb.InteractRequest(pause=pb.Pause()) if paused else pb.InteractRequest(resume=pb.Resume())
