@@ -5,6 +5,7 @@ One request that cannot be served gets an error of its own; the others of its ba
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -25,7 +26,7 @@ Request = Any
 Response = Any
 
 
-class _Served:
+class _Served(ABC):
     """What every model of the repository knows at load: its folder, its contract."""
 
     def initialize(self, args: dict[str, str]) -> None:
@@ -34,8 +35,9 @@ class _Served:
         self.model: Model = next(model for model in models(self.geometry) if model.name == name)
         self.load(folder / args["model_version"])
 
+    @abstractmethod
     def load(self, folder: Path) -> None:
-        raise NotImplementedError
+        """Open what lies in the model version's folder."""
 
     def response(self, result: NDArray[Any] | CallError) -> Response:
         if isinstance(result, CallError):
