@@ -27,6 +27,8 @@ class StreamLog:
         """Index, over the whole session, of the oldest event held."""
         self._written = 0
         """Index of the first event not yet written by any reader."""
+        self._dropped: Cursor | None = None
+        """The newest chunk that is no longer held."""
         self._reader: Subscription | None = None
 
     @property
@@ -51,7 +53,10 @@ class StreamLog:
         self._written = max(self._written, index)
         behind = sum(isinstance(self.at(i), ChunkReady) for i in range(self._first, self._written))
         while behind > RETAINED_CHUNKS:
-            behind -= isinstance(self._events.popleft(), ChunkReady)
+            dropped = self._events.popleft()
+            if isinstance(dropped, ChunkReady):
+                self._dropped = dropped.info.cursor
+                behind -= 1
             self._appended_s.popleft()
             self._first += 1
 
@@ -75,22 +80,21 @@ class StreamLog:
         return True
 
     def _find(self, cursor: Cursor, newest: Cursor) -> int:
-        """The events from just behind the chunk before `cursor`."""
-        after_previous_chunk, held = self._first, []
+        """The events that lead to the first chunk at or behind `cursor`: a switch may have come where it points."""
+        if self._dropped is not None and cursor <= self._dropped:
+            raise OutOfRange(
+                "CURSOR_EXPIRED",
+                f"chunk {cursor.segment}/{cursor.chunk} is no longer held; the newest that is gone is "
+                f"{self._dropped.segment}/{self._dropped.chunk}",
+            )
+        after_previous_chunk = self._first
         for index in range(self._first, self.end):
             event = self.at(index)
             if isinstance(event, ChunkReady):
-                if event.info.cursor == cursor:
+                if event.info.cursor >= cursor:
                     return after_previous_chunk
-                held.append(event.info.cursor)
                 after_previous_chunk = index + 1
-        if held and cursor < held[0]:
-            raise OutOfRange(
-                "CURSOR_EXPIRED",
-                f"chunk {cursor.segment}/{cursor.chunk} is no longer held; the oldest is "
-                f"{held[0].segment}/{held[0].chunk}",
-            )
-        if (held and cursor < held[-1]) or cursor.segment > newest.segment + 1:
+        if cursor.segment > newest.segment + 1:
             raise OutOfRange("CURSOR_AHEAD", f"there is no chunk {cursor.segment}/{cursor.chunk}")
         return after_previous_chunk
 

@@ -85,3 +85,8 @@ def test_every_variable_is_explained() -> None:
     explained = explain()
     for field in dataclasses.fields(Settings):
         assert f"CHAMELEON_{field.name.upper()}" in explained
+
+
+def test_the_clients_variables_do_not_keep_a_server_from_starting() -> None:
+    environment = {"CHAMELEON_ADDRESS": "127.0.0.1:1", "CHAMELEON_TOKEN": "secret"}
+    assert Settings.from_environment(environment) == Settings()

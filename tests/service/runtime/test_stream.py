@@ -11,10 +11,10 @@ class Clock:
         return self.now_s
 
 
-def chunk(number: int) -> ChunkReady:
+def chunk(number: int, cursor: Cursor | None = None) -> ChunkReady:
     info = ChunkInfo(
         sequence=number,
-        cursor=Cursor(segment=0, chunk=number),
+        cursor=cursor or Cursor(segment=0, chunk=number),
         pts_s=float(number),
         duration_s=1.0,
         first_frame=12 * number,
@@ -63,3 +63,17 @@ async def test_a_chunk_that_was_written_before_waits_for_no_one() -> None:
     again = subscribe(log, Cursor(segment=0, chunk=6))
     waits = [again.waited_s async for event in again if isinstance(event, ChunkReady)]
     assert waits == [0.0, 0.0]
+
+
+async def test_a_cursor_where_a_switch_came_instead_begins_at_the_next_chunk() -> None:
+    log = StreamLog(Clock())
+    first = subscribe(log)
+    cursors = [Cursor(segment=0, chunk=0), Cursor(segment=0, chunk=1), Cursor(segment=2, chunk=0)]
+    for number, cursor in enumerate(cursors):
+        log.append(chunk(number, cursor))
+    first.close()
+    again = subscribe(log, Cursor(segment=0, chunk=2))
+    assert isinstance(await anext(again), Started)
+    event = await anext(again)
+    assert isinstance(event, ChunkReady)
+    assert event.info.cursor == cursors[2]
