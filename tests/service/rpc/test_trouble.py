@@ -121,21 +121,19 @@ async def test_a_client_that_stops_reading_stalls_only_itself() -> None:
         async def generated_s() -> int:
             return (await api.sessions.GetSession(name)).session.generated.ToSeconds()
 
-        # It is unpaced, so each of the others takes precedence: one reading without progress does not mean rest yet.
-        readings = [-1]
-        async with asyncio.timeout(30):
-            while len(readings) < 4 or len(set(readings[-4:])) > 1:
-                await stream(api, await api.open(max_duration=3.0)).to_end()
-                readings.append(await generated_s())
-        at_rest_s = readings[-1]
+        async def others(count: int) -> None:
+            for _ in range(count):
+                other = stream(api, await api.open(max_duration=3.0))
+                assert (await other.to_end()).reason == pb.END_REASON_COMPLETED
+
+        await others(4)
         memory = psutil.Process().memory_info().rss
-        assert at_rest_s <= 30
-        for _ in range(3):
-            other = stream(api, await api.open(max_duration=3.0))
-            assert (await other.to_end()).reason == pb.END_REASON_COMPLETED
-        assert await generated_s() == at_rest_s
+        await others(4)
+        # It was asked for 3000 s; what is made beyond its credits lies in the transport's buffers, a few chunks.
+        stalled_s = await generated_s()
+        assert stalled_s <= 10
         assert psutil.Process().memory_info().rss - memory < 64 << 20
-        await stalled.until_chunks(at_rest_s)  # it reads again, and goes on
+        await stalled.until_chunks(stalled_s + 5)  # it reads again, and goes on
         stalled.call.cancel()
 
 
