@@ -36,7 +36,8 @@ bench: $(VENV)/.dev ## overhead, switch, many sessions, cache, scheduler (not: m
 	$(BIN)/python -m benchmarks
 
 test: $(VENV)/.dev ## set up and run every test that needs no GPU
-	OMP_NUM_THREADS=2 $(BIN)/python -m pytest
+	$(BIN)/python -m pytest -q tests/contract --cov=contract --cov-branch --cov-fail-under=100 --cov-report=term-missing
+	OMP_NUM_THREADS=2 $(BIN)/python -m pytest --ignore=tests/contract
 
 lint: $(VENV)/.dev check-generated ## ruff, mypy, import-linter, buf, generated files
 	$(BIN)/ruff check .

@@ -175,3 +175,10 @@ def test_only_a_start_or_a_restarting_policy_restarts_the_decoder() -> None:
     assert start.restarts_video
     restarting = {policy for policy in Policy if plan_switch(start.after, policy).restarts_video}
     assert restarting == {Policy.REFRESH_WITHDRAW, Policy.REFRESH_WITHDRAW_DISENTANGLE}
+
+
+def test_the_policies_say_what_they_do_to_reference_and_video() -> None:
+    for policy in Policy:
+        plan = plan_switch(plan_chunk(plan_start(WAN_5B).after).after, policy)
+        assert policy.replaces_reference == (Role.REFERENCE in plan.conditions)
+        assert policy.restarts_video == plan.restarts_video
