@@ -100,7 +100,7 @@ def _number(figures: Figures, key: str) -> float:
 
 
 def _steady(figures: Figures) -> bool:
-    counts = ("file_descriptors_growth", "shared_memory_files_growth", "threads_growth")
+    counts = ("file_descriptors_growth", "shared_memory_files_growth")
     # The allocator's own drift is a few MB; one chunk lost would be 0.9 MB, ten thousand 9 GB.
     return all(_number(figures, key) <= 0 for key in counts) and _number(figures, "resident_mb_growth") < 20
 

@@ -22,7 +22,7 @@ from contract.cache_plan import Role
 from contract.geometry import StudentGeometry
 from service.core.admission import Capacity
 from service.core.core import Core
-from service.core.errors import NotFound, ServiceError
+from service.core.errors import FailedPrecondition, NotFound, ServiceError
 from service.core.events import (
     ChunkReady,
     Cursor,
@@ -115,6 +115,8 @@ class Orchestrator:
         self._max_sessions_per_tenant = max_sessions_per_tenant
         self._threads = ThreadPoolExecutor(threads, thread_name_prefix="chameleon")
         self._data: dict[str, _SessionData] = {}
+        self._ended_logs: dict[str, StreamLog] = {}
+        """Of sessions that are over, for their detach grace."""
         self._tasks: set[asyncio.Task[None]] = set()
         self._timer: asyncio.TimerHandle | None = None
         self._timer_s: float | None = None
@@ -234,20 +236,19 @@ class Orchestrator:
     def attach(self, tenant: str, session_id: str, cursor: Cursor | None) -> Subscription:
         """Become the session's reader; see `Subscription`."""
         view = self.get_session(tenant, session_id)
-        if session_id in self._data:
-            data = self._data[session_id]
-            subscription = Subscription(
-                data.log,
-                started=Started(session=view),
-                cursor=cursor,
-                newest=view.next,
-                on_sent=lambda event: self._sent(session_id, event),
-                on_close=lambda: self._detached(session_id),
-            )
+        stream_log = self._data[session_id].log if session_id in self._data else self._ended_logs.get(session_id)
+        if stream_log is None:
+            raise FailedPrecondition("SESSION_ENDED", "the session ended a while ago", resource=session_id)
+        subscription = Subscription(
+            stream_log,
+            started=Started(session=view),
+            cursor=cursor,
+            newest=view.next,
+            on_sent=lambda event: self._sent(session_id, event),
+            on_close=lambda: self._detached(session_id),
+        )
         if view.state is not State.ENDED:
             self._core.attach(session_id)
-        elif session_id not in self._data:
-            self._core.attach(session_id)  # raises: it ended a while ago
         self._pump()
         return subscription
 
@@ -333,7 +334,15 @@ class Orchestrator:
             case ClearBlock(block=block):
                 self._spawn(self._clear(block), f"clear block {block}")
             case Release(session_id=session_id):
-                self._spawn(self._close_encoder(self._data.pop(session_id)), f"close encoder {session_id}")
+                data = self._data.pop(session_id)
+                self._keep_log(session_id, data)
+                self._spawn(self._close_encoder(data), f"close encoder {session_id}")
+
+    def _keep_log(self, session_id: str, data: _SessionData) -> None:
+        """A reader whose connection broke at the very end may come back for it, as for any other part."""
+        self._ended_logs[session_id] = data.log
+        loop = asyncio.get_running_loop()
+        loop.call_later(data.config.detach_grace_s, self._ended_logs.pop, session_id, None)
 
     def _spawn(self, work: Coroutine[Any, Any, None], name: str) -> None:
         task = asyncio.create_task(work, name=name)

@@ -155,6 +155,28 @@ async def test_a_second_reader_takes_over_and_the_first_is_told(orchestrator: Or
     assert isinstance((await read(second))[-1], Ended), "closing the first did not detach the second"
 
 
+async def test_a_reader_that_comes_back_for_the_end_finds_it(orchestrator: Orchestrator) -> None:
+    session = await open_session(orchestrator, replace(CONFIG, detach_grace_s=60.0))
+    first = orchestrator.attach("t", session, None)
+    whole = await read(first)
+    first.close()
+    newest = next(event for event in reversed(whole) if isinstance(event, ChunkReady))
+    again = orchestrator.attach("t", session, newest.info.cursor)
+    started, chunk, ended = await read(again)
+    assert isinstance(started, Started)
+    assert (chunk, ended) == (newest, whole[-1])
+    again.close()
+
+
+async def test_the_end_is_forgotten_after_the_grace(orchestrator: Orchestrator) -> None:
+    session = await open_session(orchestrator, replace(CONFIG, detach_grace_s=0.0))
+    await read(orchestrator.attach("t", session, None))
+    await until(lambda: session not in orchestrator._ended_logs and session not in orchestrator._data)
+    with pytest.raises(FailedPrecondition) as caught:
+        orchestrator.attach("t", session, None)
+    assert caught.value.reason == "SESSION_ENDED"
+
+
 async def test_cursors_out_of_reach_are_refused(orchestrator: Orchestrator) -> None:
     session = await open_session(orchestrator, replace(CONFIG, max_duration_s=60.0))
     subscription = orchestrator.attach("t", session, None)
