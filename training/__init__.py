@@ -1,0 +1,1 @@
+"""Training: the drawn world's data, and what trains the student on it."""

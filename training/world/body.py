@@ -1,0 +1,109 @@
+"""A person's body: skin, hands, shoes, and the order in which everything is drawn."""
+
+from math import cos, sin
+
+import skia
+
+from training.world.colour import Rgb, scaled
+from training.world.figure import Figure, Limb, stand
+from training.world.garment import GarmentType
+from training.world.head import draw_back_hair, draw_head
+from training.world.identity import Person
+from training.world.motion import Pose
+from training.world.outfit import Outfit
+from training.world.paint import Painter, Part, across, bone, ellipse, lerp, polygon, solid
+from training.world.wardrobe import (
+    body_shader,
+    draw_full,
+    draw_lower,
+    draw_sleeve,
+    draw_trouser_leg,
+    draw_upper,
+    outline,
+)  # fmt: skip
+
+_BEHIND = -5.5
+"""An arm whose shoulder lies deeper than this is behind the trunk."""
+
+
+def draw_body(painter: Painter, person: Person, outfit: Outfit, pose: Pose) -> Figure:
+    """Draw `person` in `outfit`; returns the figure drawn."""
+    figure = stand(person, pose)
+    skin = person.skin.value
+    draw_back_hair(painter, figure, person)
+    for arm in figure.arms:
+        if arm.root[2] < _BEHIND:
+            _arm(painter, figure, arm, outfit, skin)
+    legs = ((figure.left_leg, 1), (figure.right_leg, -1))
+    for leg, side in sorted(legs, key=lambda pair: pair[0].root[2]):
+        _leg(painter, figure, leg, side, outfit, skin)
+    _trunk(painter, figure, skin)
+    for garment in outfit.garments:
+        if garment.type is GarmentType.LOWER:
+            draw_lower(painter, figure, garment)
+        elif garment.type is GarmentType.UPPER:
+            draw_upper(painter, figure, garment, (scaled(skin, 0.95), Part.BODY))
+        else:
+            draw_full(painter, figure, garment, (scaled(skin, 0.95), Part.BODY))
+    draw_head(painter, figure, person)
+    for arm in figure.arms:
+        if arm.root[2] >= _BEHIND:
+            _arm(painter, figure, arm, outfit, skin)
+    return figure
+
+
+def _trunk(painter: Painter, figure: Figure, skin: Rgb) -> None:
+    left, right = (outline(figure, s, 49.0) for s in (-1, 1))
+    shader = body_shader(painter, figure, solid(skin))
+    painter.fill(polygon([*left, *reversed(right)]), Part.BODY, shader)
+
+
+def _arm(painter: Painter, figure: Figure, arm: Limb, outfit: Outfit, skin: Rgb) -> None:
+    a, b, c = arm.points
+    thick = 0.5 + 0.5 * figure.width
+    base = solid(skin)
+    palm, finger = lerp(b, c, 1.16), lerp(b, c, 1.36)
+    pieces = ((a, b, 5.9, 5.1), (b, c, 5.1, 4.3), (palm, finger, 4.5, 3.6))
+    paths = [bone(p, q, rp * thick, rq * thick) for p, q, rp, rq in pieces]
+    edge = scaled(skin, 0.66)
+    for path in paths[1:]:
+        painter.line(path, edge, 1.0, 0.5)
+    for (p, q, rp, _), path in zip(pieces, paths, strict=True):
+        painter.fill(path, Part.BODY, across(base, p, q, rp * thick))
+    draw_sleeve(painter, figure, arm, outfit.upper)
+
+
+def _leg(painter: Painter, figure: Figure, leg: Limb, side: int, outfit: Outfit, skin: Rgb) -> None:
+    a, b, c = leg.points
+    w = figure.width
+    base = solid(skin)
+    for p, q, rp, rq in ((a, b, 8.6, 6.4), (b, c, 6.4, 4.6)):
+        painter.fill(bone(p, q, rp * w, rq * w), Part.BODY, across(base, p, q, rp * w))
+    _shoe(painter, figure, leg, side, outfit.shoes)
+    if outfit.lower is not None:
+        draw_trouser_leg(painter, figure, leg, outfit.lower)
+
+
+def _shoe(painter: Painter, figure: Figure, leg: Limb, side: int, rgb: Rgb) -> None:
+    x, y, _ = leg.tip
+    turn = figure.pose.yaw * 0.8 + 0.42 * side
+    heel = (x - 2.0 * sin(turn), y + 1.4)
+    toe = (x + 9.5 * sin(turn), y + 2.4 + 1.0 * cos(turn))
+    sole = bone((heel[0], heel[1] + 1.5), (toe[0], toe[1] + 0.9), 4.6, 4.6)
+    painter.fill(sole, Part.SHOES, solid((238, 234, 226)) if sum(rgb) < 540 else solid((96, 90, 90)))
+    painter.fill(bone(heel, toe, 5.2, 4.6), Part.SHOES, across(solid(rgb), heel, toe, 5.2))
+
+
+def draw_shadow(painter: Painter, figure: Figure) -> None:
+    """The soft shadow where the feet meet the floor."""
+    if painter.labels:
+        return
+    left, right = figure.left_leg.tip, figure.right_leg.tip
+    x, y = (left[0] + right[0]) / 2 + 3, 178.5
+    rx = 25 + abs(left[0] - right[0]) * 0.35
+    matrix = skia.Matrix.Translate(x, y)
+    matrix.preScale(rx, 5.5)
+    shader = skia.GradientShader.MakeRadial(
+        skia.Point(0, 0), 1.0, [0x66201828, 0x38201828, 0x00201828], [0, 0.55, 1], skia.TileMode.kClamp, 0, matrix
+    )
+    painter.tint(ellipse(x, y, rx, 5.5), shader)
