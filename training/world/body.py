@@ -5,21 +5,21 @@ from math import cos, sin
 import skia
 
 from training.world.colour import Rgb, scaled
-from training.world.figure import Figure, Limb, stand
-from training.world.garment import GarmentType
+from training.world.figure import Figure, Limb, length, stand
+from training.world.garment import Form, GarmentType, Length, Sleeve
 from training.world.head import draw_back_hair, draw_head
 from training.world.identity import Person
 from training.world.motion import Pose
 from training.world.outfit import Outfit
-from training.world.paint import Painter, Part, across, bone, ellipse, lerp, polygon, solid
+from training.world.paint import Ink, Painter, Part, across, bone, ellipse, polygon
 from training.world.wardrobe import (
-    body_shader,
     draw_full,
     draw_lower,
     draw_sleeve,
     draw_trouser_leg,
     draw_upper,
     outline,
+    trunk_ink,
 )  # fmt: skip
 
 _BEHIND = -5.5
@@ -54,34 +54,56 @@ def draw_body(painter: Painter, person: Person, outfit: Outfit, pose: Pose) -> F
 
 def _trunk(painter: Painter, figure: Figure, skin: Rgb) -> None:
     left, right = (outline(figure, s, 49.0) for s in (-1, 1))
-    shader = body_shader(painter, figure, solid(skin))
-    painter.fill(polygon([*left, *reversed(right)]), Part.BODY, shader)
+    painter.fill(polygon([*left, *reversed(right)]), Part.BODY, trunk_ink(figure, skin))
 
 
 def _arm(painter: Painter, figure: Figure, arm: Limb, outfit: Outfit, skin: Rgb) -> None:
     a, b, c = arm.points
     thick = 0.5 + 0.5 * figure.width
-    base = solid(skin)
-    palm, finger = lerp(b, c, 1.16), lerp(b, c, 1.36)
-    pieces = ((a, b, 5.9, 5.1), (b, c, 5.1, 4.3), (palm, finger, 4.5, 3.6))
-    paths = [bone(p, q, rp * thick, rq * thick) for p, q, rp, rq in pieces]
-    edge = scaled(skin, 0.66)
-    for path in paths[1:]:
-        painter.line(path, edge, 1.0, 0.5)
-    for (p, q, rp, _), path in zip(pieces, paths, strict=True):
-        painter.fill(path, Part.BODY, across(base, p, q, rp * thick))
+    _hand(painter, arm, skin, thick)
+    if outfit.upper.cut.sleeve is not Sleeve.LONG:
+        upper, fore = bone(a, b, 5.9 * thick, 5.0 * thick), bone(b, c, 5.0 * thick, 3.9 * thick)
+        painter.line(fore, scaled(skin, 0.66), 0.9, 0.6)
+        painter.fill(upper, Part.BODY, across(skin, a, b, 5.9))
+        painter.fill(fore, Part.BODY, across(skin, b, c, 5.0))
     draw_sleeve(painter, figure, arm, outfit.upper)
+
+
+def _hand(painter: Painter, arm: Limb, skin: Rgb, thick: float) -> None:
+    """A mitten: palm and fingers in line with the forearm, the thumb towards the body's middle."""
+    _, b, c = arm.points
+    far = max(length(b, c), 8.0)  # a forearm that points at us is short; its hand is not
+    dx, dy = (c[0] - b[0]) / far, (c[1] - b[1]) / far
+    inward = -1 if arm.side > 0 else 1
+    nx, ny = -dy * -inward, dx * -inward
+    palm, finger = (c[0] + dx * 4.6, c[1] + dy * 4.6), (c[0] + dx * 9.4, c[1] + dy * 9.4)
+    thumb = bone(
+        (c[0] + dx * 2.5 + nx * 2, c[1] + dy * 2.5 + ny * 2),
+        (c[0] + dx * 6.4 + nx * 5.2, c[1] + dy * 6.4 + ny * 5.2),
+        1.9,
+        1.6,
+    )
+    path = bone(palm, finger, 4.5 * thick, 3.2 * thick)
+    path.addPath(bone(c, palm, 3.9 * thick, 4.5 * thick))
+    path.addPath(thumb)
+    painter.line(path, scaled(skin, 0.66), 0.9, 0.6)
+    painter.fill(path, Part.BODY, across(skin, c, finger, 5.0))
 
 
 def _leg(painter: Painter, figure: Figure, leg: Limb, side: int, outfit: Outfit, skin: Rgb) -> None:
     a, b, c = leg.points
     w = figure.width
-    base = solid(skin)
-    for p, q, rp, rq in ((a, b, 8.6, 6.4), (b, c, 6.4, 4.6)):
-        painter.fill(bone(p, q, rp * w, rq * w), Part.BODY, across(base, p, q, rp * w))
+    if not _covers_legs(outfit):
+        for p, q, rp, rq in ((a, b, 8.6, 6.2), (b, c, 6.2, 4.3)):
+            painter.fill(bone(p, q, rp * w, rq * w), Part.BODY, across(skin, p, q, rp * w))
     _shoe(painter, figure, leg, side, outfit.shoes)
     if outfit.lower is not None:
         draw_trouser_leg(painter, figure, leg, outfit.lower)
+
+
+def _covers_legs(outfit: Outfit) -> bool:
+    lower = outfit.lower
+    return lower is not None and lower.cut.form is Form.TROUSERS and lower.cut.length is not Length.SHORT
 
 
 def _shoe(painter: Painter, figure: Figure, leg: Limb, side: int, rgb: Rgb) -> None:
@@ -90,8 +112,8 @@ def _shoe(painter: Painter, figure: Figure, leg: Limb, side: int, rgb: Rgb) -> N
     heel = (x - 2.0 * sin(turn), y + 1.4)
     toe = (x + 9.5 * sin(turn), y + 2.4 + 1.0 * cos(turn))
     sole = bone((heel[0], heel[1] + 1.5), (toe[0], toe[1] + 0.9), 4.6, 4.6)
-    painter.fill(sole, Part.SHOES, solid((238, 234, 226)) if sum(rgb) < 540 else solid((96, 90, 90)))
-    painter.fill(bone(heel, toe, 5.2, 4.6), Part.SHOES, across(solid(rgb), heel, toe, 5.2))
+    painter.fill(sole, Part.SHOES, Ink((238, 234, 226)) if sum(rgb) < 540 else Ink((96, 90, 90)))
+    painter.fill(bone(heel, toe, 5.2, 4.6), Part.SHOES, across(rgb, heel, toe, 5.2))
 
 
 def draw_shadow(painter: Painter, figure: Figure) -> None:
@@ -103,7 +125,7 @@ def draw_shadow(painter: Painter, figure: Figure) -> None:
     rx = 25 + abs(left[0] - right[0]) * 0.35
     matrix = skia.Matrix.Translate(x, y)
     matrix.preScale(rx, 5.5)
-    shader = skia.GradientShader.MakeRadial(
+    soft = skia.GradientShader.MakeRadial(
         skia.Point(0, 0), 1.0, [0x66201828, 0x38201828, 0x00201828], [0, 0.55, 1], skia.TileMode.kClamp, 0, matrix
     )
-    painter.tint(ellipse(x, y, rx, 5.5), shader)
+    painter.tint(ellipse(x, y, rx, 5.5), Ink(soft))

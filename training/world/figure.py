@@ -1,7 +1,7 @@
 """A posture and a build to joints: a skeleton in three dimensions, seen straight on.
 
-The figure's space is 128 units wide and 192 high, x to the right, y downwards, z towards the viewer; pictures of any size
-show it in their middle. A person of stature 1 is 167 units tall.
+The figure's space is 128 units wide and 192 high, x to the right, y downwards, z towards the viewer; a picture of
+any size shows it in its middle. A person of stature 1 is 167 units tall.
 """
 
 from dataclasses import dataclass
@@ -31,8 +31,9 @@ _SPINE, _THIGH, _SHIN, _UPPER_ARM, _FOREARM, _ANKLE = 48.0, 40.0, 37.0, 26.0, 22
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Limb:
-    """An arm (shoulder, elbow, wrist) or a leg (hip, knee, ankle)."""
+    """An arm (shoulder, elbow, wrist) or a leg (hip, knee, ankle); `side` is 1 for the person's left."""
 
+    side: int
     root: Vec3
     middle: Vec3
     tip: Vec3
@@ -124,7 +125,7 @@ def _arm(side: int, arm: Arm, pose: Pose, neck: Vec2, across: Vec2, down: Vec2, 
     root = (neck[0] + x * across[0] + y * down[0], neck[1] + x * across[1] + y * down[1], z)
     middle = _along(root, side, arm.lift - side * pose.lean, arm.swing, pose.yaw, _UPPER_ARM * h)
     tip = _along(middle, side, arm.fore_lift - side * pose.lean, arm.fore_swing, pose.yaw, _FOREARM * h)
-    return Limb(root=root, middle=middle, tip=tip)
+    return Limb(side=side, root=root, middle=middle, tip=tip)
 
 
 def _along(start: Vec3, side: int, lift: float, swing: float, yaw: float, length: float) -> Vec3:
@@ -140,7 +141,7 @@ def _leg(side: int, foot: Foot, pose: Pose, pelvis: Vec2, w: float, h: float) ->
     ax, _, az = _turned((side * 9.6 * w, 0.0, 0.0), 0.6 * yaw)  # feet follow a turn reluctantly
     ax, az = ax + foot.reach * sin(yaw), az + foot.reach * cos(yaw)
     tip = (WIDTH / 2 + ax, FLOOR - _ANKLE - foot.rise + 0.13 * az, az)
-    return Limb(root=root, middle=_knee(root, tip, side, yaw, _THIGH * h, _SHIN * h), tip=tip)
+    return Limb(side=side, root=root, middle=_knee(root, tip, side, yaw, _THIGH * h, _SHIN * h), tip=tip)
 
 
 def _knee(hip: Vec3, ankle: Vec3, side: int, yaw: float, thigh: float, shin: float) -> Vec3:

@@ -1,14 +1,16 @@
 """Whole pictures: a frame of a clip, its labels, a product picture."""
 
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
+import numpy.typing as npt
 import skia
 
 from training.world.body import draw_body, draw_shadow
-from training.world.colour import scaled
-from training.world.figure import HEIGHT, WIDTH, Figure, build, stand
-from training.world.garment import Garment, GarmentType
+from training.world.colour import Colour, scaled
+from training.world.figure import HEIGHT, WIDTH, build, stand
+from training.world.garment import Cut, Garment, GarmentType, Pattern
 from training.world.identity import Person
 from training.world.motion import Arm, Motion, Pose
 from training.world.outfit import Outfit
@@ -23,24 +25,26 @@ SIZE = (192, 128)
 class Masks:
     """What is where in one frame. `labels` is uint8 [H, W] with the values of `Part`."""
 
-    labels: np.ndarray
+    labels: npt.NDArray[np.uint8]
 
     @property
-    def person(self) -> np.ndarray:
+    def person(self) -> npt.NDArray[np.bool_]:
         """bool [H, W], clothes included."""
-        return self.labels != Part.SCENE
+        return np.not_equal(self.labels, Part.SCENE)
 
     @property
-    def head(self) -> np.ndarray:
+    def head(self) -> npt.NDArray[np.bool_]:
         """bool [H, W], hair and face."""
-        return self.labels == Part.HEAD
+        return np.equal(self.labels, Part.HEAD)
 
-    def garment(self, type_: GarmentType) -> np.ndarray:
+    def garment(self, type_: GarmentType) -> npt.NDArray[np.bool_]:
         """bool [H, W], where the garment of that type is seen."""
-        return self.labels == PARTS[type_]
+        return np.equal(self.labels, PARTS[type_])
 
 
-def draw_frame(person: Person, scene: Scene, outfit: Outfit, pose: Pose, size: tuple[int, int] = SIZE) -> np.ndarray:
+def draw_frame(
+    person: Person, scene: Scene, outfit: Outfit, pose: Pose, size: tuple[int, int] = SIZE
+) -> npt.NDArray[np.uint8]:
     """uint8 [H, W, 3]; `size` is (rows, columns)."""
     painter = Painter(size)
     painter.canvas.save()
@@ -59,7 +63,7 @@ def masks(person: Person, outfit: Outfit, pose: Pose, size: tuple[int, int] = SI
     return Masks(labels=painter.label_map())
 
 
-def joints(person: Person, pose: Pose, size: tuple[int, int] = SIZE) -> np.ndarray:
+def joints(person: Person, pose: Pose, size: tuple[int, int] = SIZE) -> npt.NDArray[np.float32]:
     """float32 [J, 2], (x, y) in pixels, in the order of `figure.JOINTS`."""
     rows, columns = size
     scale = min(rows / HEIGHT, columns / WIDTH)
@@ -76,7 +80,7 @@ def draw_clip(
     first_frame: int = 0,
     frames: int,
     size: tuple[int, int] = SIZE,
-) -> np.ndarray:
+) -> npt.NDArray[np.uint8]:
     """uint8 [T, H, W, 3]: `frames` frames of `motion` from `first_frame` on, twelve a second."""
     phases = (motion.phase(first_frame + i) for i in range(frames))
     return np.stack([draw_frame(person, scene, outfit, motion.pose(phase), size) for phase in phases])
@@ -84,23 +88,41 @@ def draw_clip(
 
 _FLAT_ARM = Arm(lift=0.62, swing=0.0, fore_lift=0.5, fore_swing=0.0)
 _FLAT = Pose(left_arm=_FLAT_ARM, right_arm=_FLAT_ARM)
-_ZOOM = {GarmentType.UPPER: 1.3, GarmentType.LOWER: 1.4, GarmentType.FULL: 1.15}
-_MIDDLE = {GarmentType.UPPER: 78.0, GarmentType.LOWER: 128.0, GarmentType.FULL: 104.0}
+_ROOM = (112.0, 168.0)
+"""What a product may fill, figure units."""
+_ZOOM = 1.6
+"""How much larger than on a body a small product is shown at most."""
 
 
-def product_picture(garment: Garment, size: tuple[int, int] = SIZE) -> np.ndarray:
-    """uint8 [H, W, 3]: `garment` laid out flat on white, nearly as large as on a body."""
+def product_picture(garment: Garment, size: tuple[int, int] = SIZE) -> npt.NDArray[np.uint8]:
+    """uint8 [H, W, 3]: `garment` laid out flat in the middle of white."""
     painter = Painter(size)
     painter.canvas.clear(skia.ColorWHITE)
-    zoom = _ZOOM[garment.type]
+    left, top, right, bottom = _extent(garment.type, garment.cut)
+    zoom = min(_ZOOM, _ROOM[0] / (right - left), _ROOM[1] / (bottom - top))
     painter.canvas.translate(WIDTH / 2, HEIGHT / 2)
     painter.canvas.scale(zoom, zoom)
-    painter.canvas.translate(-WIDTH / 2, -_MIDDLE[garment.type])
-    _lay_out(painter, build(_FLAT, width=1.0, height=1.0, bust=garment.type is GarmentType.FULL), garment)
+    painter.canvas.translate(-(left + right) / 2, -(top + bottom) / 2)
+    _lay_out(painter, garment)
     return painter.picture()
 
 
-def _lay_out(painter: Painter, figure: Figure, garment: Garment) -> None:
+@lru_cache(maxsize=256)
+def _extent(type_: GarmentType, cut: Cut) -> tuple[float, float, float, float]:
+    """Left, top, right and bottom of a garment on the flat figure."""
+    white = Colour.WHITE
+    garment = Garment(
+        type=type_, cut=cut, colour=white, rgb=white.rgb, pattern=Pattern.PLAIN, second=white,
+        second_rgb=white.rgb, period=1,
+    )  # fmt: skip
+    painter = Painter(SIZE, labels=True)
+    _lay_out(painter, garment)
+    rows, columns = np.nonzero(painter.label_map())
+    return float(columns.min()), float(rows.min()), float(columns.max() + 1), float(rows.max() + 1)
+
+
+def _lay_out(painter: Painter, garment: Garment) -> None:
+    figure = build(_FLAT, width=1.0, height=1.0, bust=garment.type is GarmentType.FULL)
     inside = (scaled(garment.rgb, 0.6), PARTS[garment.type])
     if garment.type is GarmentType.LOWER:
         for leg in figure.legs:

@@ -66,7 +66,7 @@ class Cut:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Garment:
-    """One garment. `rgb` and `second_rgb` are its colours with their jitter, `period` a pattern's repeat in figure units."""
+    """One garment. `rgb` and `second_rgb` are its colours jittered, `period` is a pattern's repeat in figure units."""
 
     type: GarmentType
     cut: Cut
@@ -91,7 +91,7 @@ class Garment:
 
 
 def draw_garment(draw: Random, split: Split, type_: GarmentType, *, skirts: bool = True) -> Garment:
-    """A garment of `split`. `skirts=False` leaves skirts out."""
+    """A garment of `split`. `skirts=False` leaves skirts and cropped tops out."""
     while True:
         garment = _any(draw, type_, skirts)
         if split_of(garment.key) is split:
@@ -115,7 +115,8 @@ def _any(draw: Random, type_: GarmentType, skirts: bool) -> Garment:
 
 
 def _cut(draw: Random, type_: GarmentType, skirts: bool) -> Cut:
-    length = draw.choice(list(Length))
+    cropped = skirts or type_ is not GarmentType.UPPER
+    length = draw.choice(list(Length) if cropped else [Length.REGULAR, Length.LONG])
     if type_ is GarmentType.LOWER:
         return Cut(length=length, form=draw.choice(list(Form)) if skirts else Form.TROUSERS)
     sleeve, collar = draw.choice(list(Sleeve)), draw.choice(list(Collar))

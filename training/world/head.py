@@ -1,5 +1,6 @@
 """Neck, head, face and hair. A feature sits at an angle on the round head, so that it moves as the head turns."""
 
+from itertools import pairwise
 from math import cos, degrees, radians, sin
 
 import skia
@@ -8,16 +9,14 @@ from training.world.colour import Rgb, mixed, scaled
 from training.world.figure import Figure
 from training.world.identity import HairStyle, Person, Presentation
 from training.world.paint import (
+    Ink,
     Painter,
     Part,
     Path,
-    Shader,
     across,
     bone,
     ellipse,
-    graded,
     smooth,
-    solid,
 )  # fmt: skip
 
 _RX, _RY = 11.0, 14.4
@@ -32,24 +31,24 @@ _CURTAIN: _Line = ((0, -9.6), (20, -8.6), (42, -4.5), (60, 2.0), (74, 9.0), (90,
 def draw_back_hair(painter: Painter, figure: Figure, person: Person) -> None:
     """The hair behind the trunk and the head."""
     style, yaw, sway = person.hair_style, figure.head_yaw, figure.pose.sway
-    shader = _hair_shader(scaled(person.hair_colour.value, 0.82))
+    ink = _hair_ink(scaled(person.hair_colour.value, 0.82))
     back = -7.0 * sin(yaw)
     _enter(painter, figure)
     if style is HairStyle.BUN:
-        painter.fill(ellipse(0.8 * back, -17.2, 6.6, 6.2), Part.HEAD, shader)
+        painter.fill(ellipse(0.8 * back, -17.2, 6.6, 6.2), Part.HEAD, ink)
     elif style is HairStyle.PONYTAIL:
-        painter.fill(_tail(back, sway), Part.HEAD, shader)
+        painter.fill(_tail(back, sway), Part.HEAD, ink)
     elif style is HairStyle.BOB:
         path = skia.Path()
         path.addRRect(skia.RRect.MakeRectXY(skia.Rect.MakeLTRB(back * 0.5 - 14, -14, back * 0.5 + 14, 14.5), 11, 9))
-        painter.fill(path, Part.HEAD, shader)
+        painter.fill(path, Part.HEAD, ink)
     elif style is HairStyle.LONG:
         path = skia.Path()
         left, right = back * 0.5 - 14.5 + sway, back * 0.5 + 14.5 + sway
         path.addRRect(skia.RRect.MakeRectXY(skia.Rect.MakeLTRB(left, -13, right, 33), 11, 9))
-        painter.fill(path, Part.HEAD, shader)
+        painter.fill(path, Part.HEAD, ink)
     elif style is HairStyle.CURLY:
-        painter.fill(ellipse(back * 0.5, -2, 14.5, 15), Part.HEAD, shader)
+        painter.fill(ellipse(back * 0.5, -2, 14.5, 15), Part.HEAD, ink)
     painter.canvas.restore()
 
 
@@ -61,7 +60,7 @@ def draw_head(painter: Painter, figure: Figure, person: Person) -> None:
     face = _face_path(person, yaw)
     _ears(painter, skin, yaw, in_front=False)
     painter.line(face, scaled(skin, 0.62), 1.0, 0.5)
-    painter.fill(face, Part.HEAD, graded(solid(skin), (-9, -6), (11, 8), (1.0, 1.0, 0.87), (0, 0.45, 1)))
+    painter.fill(face, Part.HEAD, Ink(skin, (-9, -6), (11, 8), (1.0, 1.0, 0.87), (0, 0.45, 1)))
     _ears(painter, skin, yaw, in_front=True)
     if not painter.labels:
         painter.canvas.save()
@@ -84,7 +83,7 @@ def _enter(painter: Painter, figure: Figure) -> None:
 def _neck(painter: Painter, figure: Figure, skin: Rgb) -> None:
     low, high = figure.on_torso(0, 1.5), (figure.head[0], figure.head[1] + 9)
     path = bone(low, high, 5.6 * figure.width, 5.0)
-    painter.fill(path, Part.BODY, across(solid(scaled(skin, 0.93)), low, high, 5.6))
+    painter.fill(path, Part.BODY, across(scaled(skin, 0.93), low, high, 5.6))
     if not painter.labels:
         painter.canvas.save()
         painter.canvas.clipPath(path, doAntiAlias=True)
@@ -111,7 +110,7 @@ def _ears(painter: Painter, skin: Rgb, yaw: float, *, in_front: bool) -> None:
     for side in (-1, 1):
         if (-side * sin(yaw) > 0.1) == in_front:
             x = side * 11.2 * cos(yaw)
-            painter.fill(ellipse(x, 0.8, 2.4, 3.5), Part.HEAD, solid(scaled(skin, 0.93)))
+            painter.fill(ellipse(x, 0.8, 2.4, 3.5), Part.HEAD, Ink(scaled(skin, 0.93)))
             painter.detail(ellipse(x, 1.0, 1.2, 2.0), scaled(skin, 0.72), 0.6)
 
 
@@ -129,7 +128,7 @@ def _features(painter: Painter, person: Person, yaw: float) -> None:
     for side in (-1, 1):
         x, facing = _at(side * 40, yaw)
         if facing > 0.05:
-            painter.detail(ellipse(x, 4.6, 3.4 * facing + 0.3, 2.6), (236, 92, 84), 0.26)
+            painter.detail(ellipse(x, 4.6, 3.4 * facing + 0.3, 2.6), (236, 92, 84), 0.2)
         x, facing = _at(side * 25, yaw)
         if facing > 0.05:
             _eye(painter, person, x, facing, dark)
@@ -186,16 +185,16 @@ def _beard(painter: Painter, person: Person, yaw: float) -> None:
 def _front_hair(painter: Painter, figure: Figure, person: Person) -> None:
     style, yaw = person.hair_style, figure.head_yaw
     volume = _VOLUME.get(style, 1.3)
-    shader = _hair_shader(person.hair_colour.value)
+    ink = _hair_ink(person.hair_colour.value)
     cap = _cap(yaw, volume, _CURTAIN if style in _COVERING else _HAIRLINE)
-    painter.fill(cap, Part.HEAD, shader)
+    painter.fill(cap, Part.HEAD, ink)
     if style is HairStyle.QUIFF:
-        painter.fill(_quiff(yaw), Part.HEAD, shader)
+        painter.fill(_quiff(yaw), Part.HEAD, ink)
     elif style is HairStyle.CURLY:
-        painter.fill(_curls(yaw), Part.HEAD, shader)
+        painter.fill(_curls(yaw), Part.HEAD, ink)
     elif style is HairStyle.LONG:
         for side in (-1, 1):
-            painter.fill(_lock(side, yaw, figure.pose.sway), Part.HEAD, shader)
+            painter.fill(_lock(side, yaw, figure.pose.sway), Part.HEAD, ink)
     shine = skia.Path()
     x = 3.0 * sin(yaw)
     shine.moveTo(-8.2 + x, -8.6 - volume)
@@ -203,8 +202,8 @@ def _front_hair(painter: Painter, figure: Figure, person: Person) -> None:
     painter.line(shine, scaled(person.hair_colour.value, 1.5), 1.5, 0.45)
 
 
-def _hair_shader(rgb: Rgb) -> Shader:
-    return graded(solid(rgb), (-6, -14), (9, 16), (1.0, 0.92, 0.74), (0, 0.5, 1))
+def _hair_ink(rgb: Rgb) -> Ink:
+    return Ink(rgb, (-6, -14), (9, 16), (1.0, 0.92, 0.74), (0, 0.5, 1))
 
 
 def _cap(yaw: float, volume: float, line: _Line) -> Path:
@@ -225,7 +224,7 @@ def _cap(yaw: float, volume: float, line: _Line) -> Path:
 
 
 def _height(line: _Line, angle: float) -> float:
-    for (a0, y0), (a1, y1) in zip(line, line[1:], strict=False):
+    for (a0, y0), (a1, y1) in pairwise(line):
         if angle <= a1:
             t = (angle - a0) / (a1 - a0)
             return y0 + (y1 - y0) * t
@@ -245,9 +244,11 @@ def _quiff(yaw: float) -> Path:
 
 def _curls(yaw: float) -> Path:
     path = skia.Path()
-    x = -1.5 * sin(yaw)
+    x = -2.5 * sin(yaw)
     for angle in range(-100, 101, 25):
-        path.addCircle(x + 11.8 * sin(radians(angle)), -4.5 - 11.2 * cos(radians(angle)), 5.0)
+        turned_to = max(0.0, sin(yaw) * angle / 100)  # the side that the face turns to shows fewer
+        radius = 5.2 - 4.4 * min(1.0, 1.6 * turned_to)
+        path.addCircle(x + 11.8 * sin(radians(angle)), -4.5 - 11.2 * cos(radians(angle)), radius)
     return path
 
 

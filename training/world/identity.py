@@ -54,7 +54,7 @@ class Stature(StrEnum):
     TALL = "tall"
 
 
-WIDTHS = {Build.SLIM: 0.94, Build.AVERAGE: 1.02, Build.BROAD: 1.11}
+WIDTHS = {Build.SLIM: 0.98, Build.AVERAGE: 1.06, Build.BROAD: 1.14}
 HEIGHTS = {Stature.SHORT: 0.945, Stature.MEDIUM: 0.975, Stature.TALL: 1.0}
 _STYLES = {
     Presentation.WOMAN: (HairStyle.BUN, HairStyle.BOB, HairStyle.LONG, HairStyle.PONYTAIL, HairStyle.CURLY),

@@ -224,8 +224,8 @@ def _bent(s: float, c: float, size: float) -> Arm:
 
 
 def _raise(a: float, side: int, size: float) -> Pose:
-    up, late = (1 - cos(a)) / 2, (1 - cos(a - 0.45)) / 2
-    arm = Arm(lift=0.28 + 1.95 * size * up, swing=0.15, fore_lift=0.32 + 2.35 * size * late, fore_swing=0.2)
+    up, early = (1 - cos(a)) / 2, (1 - cos(a + 0.5)) / 2  # the forearms lead, so the hands stay near
+    arm = Arm(lift=0.26 + 1.9 * size * up, swing=0.25, fore_lift=0.5 + 2.35 * size * early, fore_swing=0.35)
     return Pose(
         yaw=0.14 * side * size * cos(a + 0.8),
         head_yaw=0.2 * side * sin(a),

@@ -1,17 +1,21 @@
 """Drawing in figure units on a picture of any size, as a picture or as labels of what is where."""
 
 from enum import IntEnum
+from functools import lru_cache
 from math import atan2, degrees, hypot
+from typing import Any, NamedTuple, TypeAlias
 
 import numpy as np
+import numpy.typing as npt
 import skia
 
 from training.world.colour import Rgb
 from training.world.figure import HEIGHT, WIDTH, Vec2
 from training.world.pattern import opaque
 
-Path = skia.Path
-Shader = skia.Shader
+Path: TypeAlias = skia.Path
+Base: TypeAlias = Rgb | skia.Shader
+"""A colour, or a shader of cloth."""
 
 _LIGHT = (-0.62, -0.55)
 """Towards the light, with the strength of the shading as its length."""
@@ -29,11 +33,40 @@ class Part(IntEnum):
     FULL = 6
 
 
+class Ink(NamedTuple):
+    """A base, times greys that go from `start` to `end` by way of `stops`."""
+
+    base: Base
+    start: Vec2 = (0.0, 0.0)
+    end: Vec2 = (1.0, 0.0)
+    shades: tuple[float, ...] = ()
+    stops: tuple[float, ...] | None = None
+
+    def paints(self) -> list[skia.Paint]:
+        """To draw with, one after the other."""
+        if isinstance(self.base, tuple):
+            if not self.shades:
+                return [_flat(self.base, 1.0)]
+            r, g, b = self.base
+            return [self._gradient([opaque((int(r * s), int(g * s), int(b * s))) for s in self.shades])]
+        paints = [skia.Paint(Shader=self.base, AntiAlias=True)]
+        if self.shades:
+            paint = self._gradient([_grey(s) for s in self.shades])
+            paint.setBlendMode(skia.BlendMode.kMultiply)
+            paints.append(paint)
+        return paints
+
+    def _gradient(self, colours: list[int]) -> skia.Paint:
+        ends = [skia.Point(*self.start), skia.Point(*self.end)]
+        stops = list(self.stops) if self.stops else None
+        return skia.Paint(Shader=skia.GradientShader.MakeLinear(ends, colours, stops), AntiAlias=True)
+
+
 class Painter:
     """A canvas of `size` (rows, columns) whose middle holds the figure's 128x192 units.
 
-    With `labels`, every fill writes its part's number without antialiasing, and details and lines draw nothing: the same
-    drawing code gives the picture and its exact visible masks.
+    With `labels`, every fill writes its part's number without antialiasing, and details and lines draw nothing: the
+    same drawing code gives the picture and its exact visible masks.
     """
 
     def __init__(self, size: tuple[int, int], *, labels: bool = False) -> None:
@@ -46,42 +79,57 @@ class Painter:
         self.canvas.translate((columns - WIDTH * self.scale) / 2, (rows - HEIGHT * self.scale) / 2)
         self.canvas.scale(self.scale, self.scale)
 
-    def picture(self) -> np.ndarray:
+    def picture(self) -> npt.NDArray[np.uint8]:
         """uint8 [H, W, 3]."""
         return np.ascontiguousarray(self._pixels[..., :3])
 
-    def label_map(self) -> np.ndarray:
+    def label_map(self) -> npt.NDArray[np.uint8]:
         """uint8 [H, W], values of `Part`."""
         return self._pixels[..., 0].copy()
 
-    def fill(self, path: Path, part: Part, shader: Shader) -> None:
+    def fill(self, path: Path, part: Part, ink: Ink) -> None:
         """Fill with what belongs to the silhouette of `part`."""
         if self.labels:
-            value = int(part)
-            self.canvas.drawPath(path, skia.Paint(Color=opaque((value, value, value)), AntiAlias=False))
+            self.canvas.drawPath(path, _label(int(part)))
         else:
-            self.canvas.drawPath(path, skia.Paint(Shader=shader, AntiAlias=True))
+            self.tint(path, ink)
 
     def detail(self, path: Path, rgb: Rgb, alpha: float = 1.0) -> None:
         """Fill on top of something filled already."""
         if not self.labels:
-            self.canvas.drawPath(path, skia.Paint(Color=opaque(rgb), Alphaf=alpha, AntiAlias=True))
+            self.canvas.drawPath(path, _flat(rgb, alpha))
 
-    def tint(self, path: Path, shader: Shader) -> None:
-        """Like `detail`, with a shader."""
+    def tint(self, path: Path, ink: Ink) -> None:
+        """Like `detail`, with a shaded ink."""
         if not self.labels:
-            self.canvas.drawPath(path, skia.Paint(Shader=shader, AntiAlias=True))
+            for paint in ink.paints():
+                self.canvas.drawPath(path, paint)
 
     def line(self, path: Path, rgb: Rgb, width: float, alpha: float = 1.0) -> None:
         if not self.labels:
-            self.canvas.drawPath(path, _pen(width, Color=opaque(rgb), Alphaf=alpha))
+            self.canvas.drawPath(path, _line(rgb, width, alpha))
 
-    def line_fading(self, path: Path, width: float, shader: Shader) -> None:
+    def line_fading(self, path: Path, width: float, shader: skia.Shader) -> None:
         if not self.labels:
             self.canvas.drawPath(path, _pen(width, Shader=shader))
 
 
-def _pen(width: float, **colour: object) -> skia.Paint:
+@lru_cache(maxsize=16)
+def _label(value: int) -> skia.Paint:
+    return skia.Paint(Color=opaque((value, value, value)), AntiAlias=False)
+
+
+@lru_cache(maxsize=1024)
+def _flat(rgb: Rgb, alpha: float) -> skia.Paint:
+    return skia.Paint(Color=opaque(rgb), Alphaf=alpha, AntiAlias=True)
+
+
+@lru_cache(maxsize=1024)
+def _line(rgb: Rgb, width: float, alpha: float) -> skia.Paint:
+    return _pen(width, Color=opaque(rgb), Alphaf=alpha)
+
+
+def _pen(width: float, **colour: Any) -> skia.Paint:
     return skia.Paint(
         Style=skia.Paint.kStroke_Style,
         StrokeWidth=width,
@@ -92,30 +140,14 @@ def _pen(width: float, **colour: object) -> skia.Paint:
     )
 
 
-def solid(rgb: Rgb) -> Shader:
-    return skia.Shaders.Color(opaque(rgb))
-
-
-def across(base: Shader, a: Vec2, b: Vec2, radius: float) -> Shader:
+def across(base: Base, a: Vec2, b: Vec2, radius: float) -> Ink:
     """`base` on a round limb from `a` to `b`: lighter on the side towards the light, darker on the other."""
     dx, dy = b[0] - a[0], b[1] - a[1]
     far = hypot(dx, dy) or 1.0
     nx, ny = -dy / far, dx / far
     lit = nx * _LIGHT[0] + ny * _LIGHT[1]
-    shades = [_grey(0.9 - 0.2 * lit), _grey(0.97), _grey(0.9 + 0.2 * lit)]
-    ends = [
-        skia.Point(a[0] - nx * radius, a[1] - ny * radius),
-        skia.Point(a[0] + nx * radius, a[1] + ny * radius),
-    ]
-    return skia.Shaders.Blend(skia.BlendMode.kModulate, base, skia.GradientShader.MakeLinear(ends, shades, [0, 0.5, 1]))
-
-
-def graded(base: Shader, a: Vec2, b: Vec2, shades: tuple[float, ...], stops: tuple[float, ...] | None = None) -> Shader:
-    """`base` times greys from `a` to `b`."""
-    gradient = skia.GradientShader.MakeLinear(
-        [skia.Point(*a), skia.Point(*b)], [_grey(s) for s in shades], list(stops) if stops else None
-    )
-    return skia.Shaders.Blend(skia.BlendMode.kModulate, base, gradient)
+    start, end = (a[0] - nx * radius, a[1] - ny * radius), (a[0] + nx * radius, a[1] + ny * radius)
+    return Ink(base, start, end, (min(1.0, 0.92 - 0.15 * lit), 0.98, min(1.0, 0.92 + 0.15 * lit)))
 
 
 def _grey(value: float) -> int:

@@ -1,8 +1,10 @@
 """A garment's cloth as a shader: tiles that repeat in the frame of whatever wears them."""
 
 from functools import lru_cache
+from math import cos, pi, sin
 
 import numpy as np
+import numpy.typing as npt
 import skia
 
 from training.world.colour import Rgb
@@ -17,10 +19,10 @@ def opaque(rgb: Rgb) -> int:
     return 0xFF000000 | rgb[0] << 16 | rgb[1] << 8 | rgb[2]
 
 
-def cloth(garment: Garment, matrix: skia.Matrix) -> skia.Shader:
-    """The shader of `garment`; `matrix` takes its own frame (figure units, warp downwards) to the picture's."""
+def cloth(garment: Garment, matrix: skia.Matrix) -> Rgb | skia.Shader:
+    """The colour or the shader of `garment`; `matrix` takes the cloth's frame to the picture's, both in figure units."""
     if garment.pattern in (Pattern.PLAIN, Pattern.LOGO):
-        return skia.Shaders.Color(opaque(garment.rgb))
+        return garment.rgb
     tile = _tile(garment.pattern, garment.rgb, garment.second_rgb)
     step = garment.period / _TILE
     local = skia.Matrix.Concat(matrix, skia.Matrix.Scale(step, step))
@@ -28,11 +30,13 @@ def cloth(garment: Garment, matrix: skia.Matrix) -> skia.Shader:
 
 
 def logo(u: float, v: float, size: float) -> skia.Path:
-    """The one large mark of a logo garment: a disc with a wedge cut out, centred at (u, v)."""
+    """The one large mark of a logo garment: a star, centred at (u, v)."""
+    points = []
+    for corner in range(10):
+        radius = size if corner % 2 == 0 else 0.5 * size
+        points.append(skia.Point(u + radius * sin(pi * corner / 5), v - radius * cos(pi * corner / 5)))
     path = skia.Path()
-    path.moveTo(u, v)
-    path.arcTo(skia.Rect.MakeLTRB(u - size, v - size, u + size, v + size), 35.0, 290.0, False)
-    path.close()
+    path.addPoly(points, True)
     return path
 
 
@@ -50,5 +54,5 @@ def _tile(pattern: Pattern, rgb: Rgb, second: Rgb) -> skia.Image:
     return skia.Image.fromarray(np.ascontiguousarray(texels), skia.kRGBA_8888_ColorType).withDefaultMipmaps()
 
 
-def _disc(x: np.ndarray, y: np.ndarray) -> np.ndarray:
+def _disc(x: npt.NDArray[np.float32], y: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
     return np.clip((0.29 - np.hypot(x, y)) * _TILE + 0.5, 0, 1)

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from random import Random
 
 import numpy as np
+import numpy.typing as npt
 
 from training.world.captions import dynamic_caption, full_caption, static_caption
 from training.world.colour import Rgb, distance
@@ -28,11 +29,11 @@ class Truth:
     person with all clothes, and face and hair are seen; `phase` float32 [T] in cycles.
     """
 
-    joints: np.ndarray
-    garment: np.ndarray
-    person: np.ndarray
-    head: np.ndarray
-    phase: np.ndarray
+    joints: npt.NDArray[np.float32]
+    garment: npt.NDArray[np.bool_]
+    person: npt.NDArray[np.bool_]
+    head: npt.NDArray[np.bool_]
+    phase: npt.NDArray[np.float32]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -52,9 +53,9 @@ class Sample:
     worn: Garment
     garment: Garment
     other: Garment
-    reference: np.ndarray
-    product: np.ndarray
-    clip: np.ndarray
+    reference: npt.NDArray[np.uint8]
+    product: npt.NDArray[np.uint8]
+    clip: npt.NDArray[np.uint8]
     truth: Truth | None
 
     @property

@@ -7,10 +7,11 @@ from functools import lru_cache
 from random import Random
 
 import numpy as np
+import numpy.typing as npt
 import skia
 
 from training.world.colour import Rgb, scaled
-from training.world.paint import Painter, ellipse, graded, polygon, solid
+from training.world.paint import Ink, Painter, ellipse, polygon
 
 HORIZON = 152.0
 """Where the floor meets the wall, figure units."""
@@ -64,8 +65,8 @@ def background(scene: Scene, size: tuple[int, int]) -> skia.Image:
     painter = Painter(size)
     big = 4096.0
     wall, floor = scene.wall.value, scene.floor.value
-    painter.tint(_box(-big, -big, big, HORIZON), graded(solid(wall), (10, 0), (110, 160), (1.0, 0.9)))
-    painter.tint(_box(-big, HORIZON, big, big), graded(solid(floor), (64, HORIZON), (64, 192), (0.9, 1.0)))
+    painter.tint(_box(-big, -big, big, HORIZON), Ink(wall, (10, 0), (110, 160), (1.0, 0.9)))
+    painter.tint(_box(-big, HORIZON, big, big), Ink(floor, (64, HORIZON), (64, 192), (0.9, 1.0)))
     painter.detail(_box(-big, HORIZON - 4, big, HORIZON), scaled(wall, 1.55))
     painter.detail(_box(-big, HORIZON, big, HORIZON + 1.2), scaled(floor, 0.72))
     for prop, x in ((scene.left, 16.0), (scene.right, 112.0)):
@@ -74,7 +75,7 @@ def background(scene: Scene, size: tuple[int, int]) -> skia.Image:
     return skia.Image.fromarray(_rgba(painter.picture()), skia.kRGBA_8888_ColorType)
 
 
-def _rgba(picture: np.ndarray) -> np.ndarray:
+def _rgba(picture: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
     return np.ascontiguousarray(np.dstack([picture, np.full(picture.shape[:2], 255, np.uint8)]))
 
 
@@ -86,7 +87,7 @@ def _box(left: float, top: float, right: float, bottom: float, radius: float = 0
 
 def _window(painter: Painter, x: float, wall: Rgb) -> None:
     painter.detail(_box(x - 22, 26, x + 22, 98, 2), scaled(wall, 1.7))
-    glass = graded(solid((180, 218, 244)), (x, 29), (x, 95), (0.93, 1.0))
+    glass = Ink((180, 218, 244), (x, 29), (x, 95), (0.93, 1.0))
     painter.tint(_box(x - 19, 29, x + 19, 95), glass)
     painter.detail(_box(x - 1.2, 29, x + 1.2, 95), scaled(wall, 1.7))
     painter.detail(_box(x - 19, 60, x + 19, 62.4), scaled(wall, 1.7))
@@ -108,7 +109,7 @@ def _plant(painter: Painter, x: float, wall: Rgb) -> None:
         painter.detail(leaf, rgb)
     painter.tint(
         polygon([(x - 11, 140), (x + 11, 140), (x + 8.5, 163), (x - 8.5, 163)]),
-        graded(solid((226, 222, 214)), (x - 11, 150), (x + 11, 150), (1.0, 0.78)),
+        Ink((226, 222, 214), (x - 11, 150), (x + 11, 150), (1.0, 0.78)),
     )
 
 
@@ -123,10 +124,15 @@ def _picture(painter: Painter, x: float, wall: Rgb) -> None:
 
 def _lamp(painter: Painter, x: float, wall: Rgb) -> None:
     painter.detail(ellipse(x + 2, 164, 11, 2.8), (40, 30, 30), 0.22)
-    painter.detail(ellipse(x, 74, 34, 34), (255, 240, 200), 0.2)
+    matrix = skia.Matrix.Translate(x, 74)
+    matrix.preScale(44, 44)
+    glow = skia.GradientShader.MakeRadial(
+        skia.Point(0, 0), 1.0, [0x70FFF0C8, 0x00FFF0C8], None, skia.TileMode.kClamp, 0, matrix
+    )
+    painter.tint(ellipse(x, 74, 44, 44), Ink(glow))
     painter.detail(_box(x - 1.3, 80, x + 1.3, 162), (92, 80, 78))
     painter.detail(ellipse(x, 162.5, 9, 2.4), (92, 80, 78))
-    shade = graded(solid((252, 224, 164)), (x - 14, 72), (x + 14, 72), (1.0, 0.9))
+    shade = Ink((252, 224, 164), (x - 14, 72), (x + 14, 72), (1.0, 0.9))
     painter.tint(polygon([(x - 8.5, 60), (x + 8.5, 60), (x + 14, 84), (x - 14, 84)]), shade)
 
 

@@ -1,6 +1,7 @@
 """A contact sheet: for each sample its reference, its product, and frames of its clip, captions underneath."""
 
 import numpy as np
+import numpy.typing as npt
 from PIL import Image, ImageDraw, ImageFont
 
 from training.world.sample import Sample
@@ -13,7 +14,7 @@ def sheet(samples: list[Sample]) -> Image.Image:
     return Image.fromarray(np.concatenate([_row(sample) for sample in samples]))
 
 
-def _row(sample: Sample) -> np.ndarray:
+def _row(sample: Sample) -> npt.NDArray[np.uint8]:
     """uint8 [H', W', 3]."""
     indices = np.linspace(0, len(sample.clip) - 1, _COLUMNS).round().astype(int)
     pictures = [sample.reference, sample.product, *sample.clip[indices]]

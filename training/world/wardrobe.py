@@ -1,25 +1,25 @@
 """Garments drawn on a figure: on a person's body, or on the flat figure of a product picture."""
 
+from itertools import pairwise
 from math import cos, sin, sqrt
 
 import skia
 
 from training.world.colour import Rgb, mixed, scaled
-from training.world.figure import Figure, Limb, Vec2
+from training.world.figure import Figure, Limb, Vec2, length
 from training.world.garment import Collar, Form, Garment, GarmentType, Length, Pattern, Sleeve
 from training.world.paint import (
+    Base,
+    Ink,
     Painter,
     Part,
     Path,
-    Shader,
     across,
     bone,
     bone_frame,
-    graded,
     lerp,
     polygon,
     smooth,
-    solid,
 )  # fmt: skip
 from training.world.pattern import cloth, logo
 
@@ -50,7 +50,7 @@ def flank(figure: Figure, side: int, half: float, v: float) -> Vec2:
 def halves(figure: Figure) -> tuple[tuple[float, float], ...]:
     """(half width, v) of the bare torso below the armpit."""
     if figure.bust:
-        return (16.0, 14.0), (16.0, 21.0), (13.0, 33.0), (17.4, 47.0)
+        return (16.0, 14.0), (16.0, 21.0), (13.6, 33.0), (17.0, 47.0)
     return (17.2, 14.0), (17.0, 21.0), (15.4, 34.0), (16.4, 47.0)
 
 
@@ -78,7 +78,7 @@ def _side_arm(figure: Figure, side: int) -> Limb:
 def _half_at(shape: tuple[tuple[float, float], ...], v: float) -> float:
     if v >= shape[-1][1]:
         return shape[-1][0]
-    for (h0, v0), (h1, v1) in zip(shape, shape[1:], strict=False):
+    for (h0, v0), (h1, v1) in pairwise(shape):
         if v <= v1:
             return h0 + (h1 - h0) * (v - v0) / (v1 - v0)
     raise AssertionError("unreachable: v is below the last point")
@@ -109,10 +109,10 @@ def torso_frame(figure: Figure) -> skia.Matrix:
     return skia.Matrix.MakeAll(ax[0] * squeeze, dx[0], origin[0], ax[1] * squeeze, dx[1], origin[1], 0, 0, 1)
 
 
-def body_shader(painter: Painter, figure: Figure, base: Shader) -> Shader:
+def trunk_ink(figure: Figure, base: Base) -> Ink:
     """`base` on the trunk, lit from the viewer's left."""
     g = girth(figure) * 19 * figure.width
-    return graded(base, figure.on_torso(-g, 0), figure.on_torso(g, 6), (0.95, 1.0, 0.97, 0.8), (0, 0.3, 0.6, 1))
+    return Ink(base, figure.on_torso(-g, 0), figure.on_torso(g, 6), (0.95, 1.0, 0.97, 0.8), (0, 0.3, 0.6, 1))
 
 
 def draw_upper(painter: Painter, figure: Figure, garment: Garment, inside: Inside) -> None:
@@ -156,20 +156,19 @@ def _trunk(
 
 
 def _cloth(painter: Painter, figure: Figure, garment: Garment, path: Path) -> None:
-    edge = scaled(garment.rgb, 0.62)
-    painter.line(path, edge, 1.2, 0.55)
+    painter.line(path, scaled(garment.rgb, 0.7), 1.0, 0.85)
     part = PARTS[garment.type]
-    painter.fill(path, part, body_shader(painter, figure, cloth(garment, torso_frame(figure))))
+    painter.fill(path, part, trunk_ink(figure, cloth(garment, torso_frame(figure))))
 
 
 def _mark(painter: Painter, figure: Figure, garment: Garment, inside_of: Path, v: float) -> None:
     if garment.pattern is not Pattern.LOGO or painter.labels:
         return
-    path = logo(0.0, v * figure.height, 9.0)
+    path = logo(0.0, v * figure.height, 10.5)
     path.transform(torso_frame(figure))
     painter.canvas.save()
     painter.canvas.clipPath(inside_of, doAntiAlias=True)
-    painter.tint(path, body_shader(painter, figure, solid(garment.second_rgb)))
+    painter.tint(path, trunk_ink(figure, garment.second_rgb))
     painter.canvas.restore()
 
 
@@ -206,7 +205,7 @@ def _collar(painter: Painter, figure: Figure, garment: Garment, inside: Inside) 
     opening = skia.Path(path)
     opening.lineTo(*figure.on_torso(0, -4 * h))
     opening.close()
-    painter.fill(opening, inside[1], solid(inside[0]))
+    painter.fill(opening, inside[1], Ink(inside[0]))
     if kind is Collar.POLO:
         _polo(painter, figure, garment, a, b, low)
     else:
@@ -223,7 +222,7 @@ def _polo(painter: Painter, figure: Figure, garment: Garment, a: Vec2, b: Vec2, 
         out = (end[0] + side * 4.4 * figure.across[0] + 6.6 * figure.down[0], end[1] + 6.8)
         flap = polygon([(end[0], end[1] - 1.4), out, (low[0] + side * 0.8, low[1] - 0.4)])
         part = PARTS[garment.type]
-        painter.fill(flap, part, solid(light))
+        painter.fill(flap, part, Ink(light))
         painter.line(flap, scaled(garment.rgb, 0.55), 0.7, 0.7)
 
 
@@ -252,6 +251,10 @@ def draw_trouser_leg(painter: Painter, figure: Figure, leg: Limb, garment: Garme
     else:
         pieces = [(a, b, ra, rb, True, True), (b, lerp(b, c, 0.94 + 0.02 * wide), rb, rc, True, False)]
     _tube(painter, garment, pieces, HIP)
+    if garment.pattern is Pattern.LOGO and leg is figure.left_leg and not painter.labels:
+        mark = logo(0.0, 0.52 * length(a, b), 7.6 * w)
+        mark.transform(bone_frame(a, b))
+        painter.tint(mark, across(garment.second_rgb, a, b, ra))
 
 
 Piece = tuple[Vec2, Vec2, float, float, bool, bool]
@@ -265,17 +268,16 @@ def _tube(painter: Painter, garment: Garment, pieces: list[Piece], along: float)
         first = pieces[0]
         shade = skia.GradientShader.MakeLinear(
             [skia.Point(*first[0]), skia.Point(*first[1])],
-            [0, 0x70000000 | _bits(scaled(garment.rgb, 0.5))],
+            [0, 0xA0000000 | _bits(scaled(garment.rgb, 0.6))],
             [0.2, 0.7],
         )
         for path in paths:
-            painter.line_fading(path, 1.5, shade)
+            painter.line_fading(path, 1.3, shade)
     for (a, b, ra, rb, _, _), path in zip(pieces, paths, strict=True):
-        shader = None if painter.labels else across(cloth(garment, bone_frame(a, b, along)), a, b, max(ra, rb))
-        painter.fill(path, part, shader)
-        along += ((b[0] - a[0]) ** 2 + (b[1] - a[1]) ** 2) ** 0.5
+        painter.fill(path, part, across(cloth(garment, bone_frame(a, b, along)), a, b, max(ra, rb)))
+        along += length(a, b)
     a, b, _, rb, _, _ = pieces[-1]
-    far = ((b[0] - a[0]) ** 2 + (b[1] - a[1]) ** 2) ** 0.5 or 1.0
+    far = length(a, b) or 1.0
     nx, ny, dx, dy = -(b[1] - a[1]) / far, (b[0] - a[0]) / far, (b[0] - a[0]) / far, (b[1] - a[1]) / far
     line = skia.Path()
     r = rb - 0.6
@@ -310,8 +312,11 @@ def draw_lower(painter: Painter, figure: Figure, garment: Garment) -> None:
         path.lineTo(*right[-1])
     smooth(path, right[::-1])
     path.close()
-    _cloth(painter, figure, garment, path)
-    _mark(painter, figure, garment, path, 58.0 if garment.cut.form is Form.SKIRT else 46.0)
+    if garment.cut.form is Form.SKIRT:
+        _cloth(painter, figure, garment, path)
+        _mark(painter, figure, garment, path, 60.0)
+    else:
+        painter.fill(path, Part.LOWER, trunk_ink(figure, cloth(garment, torso_frame(figure))))
     band = skia.Path()
     band.moveTo(*lerp(left[0], right[0], 0.03))
     band.lineTo(*lerp(left[0], right[0], 0.97))
