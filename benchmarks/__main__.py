@@ -15,10 +15,10 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from benchmarks import batch, cache, scheduler, service
+from benchmarks.service import REPOSITORY
 from contract.tensors import Manifest
 from demo.local_service import LocalService, local_service
 
-REPOSITORY = Path("model_repository")
 Figures = dict[str, float | str]
 
 
@@ -67,7 +67,7 @@ def _scheduler(_options: argparse.Namespace) -> list[Figures]:
 
 def _overhead(_options: argparse.Namespace) -> list[Figures]:
     with _service() as running:
-        return [asyncio.run(service.overhead(running, REPOSITORY))]
+        return [asyncio.run(service.overhead(running))]
 
 
 def _switch(_options: argparse.Namespace) -> list[Figures]:

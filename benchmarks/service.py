@@ -18,11 +18,12 @@ from demo.draw import PICTURES
 from demo.local_service import LocalService
 from service.media.picture import decode_picture, fit_crop, fit_pad_white
 
+REPOSITORY = Path("model_repository")
 RUNS = 5
 PROMPT = "She turns to the side and back."
 PERSON, GARMENT = PICTURES / "person.jpg", PICTURES / "garment-red.png"
 OTHER_GARMENT = PICTURES / "garment-blue-striped.png"
-FULL_WINDOW = 9
+FULL_WINDOW = len(Manifest.read(REPOSITORY).geometry.attended_lengths()) + 2
 """Chunks until every pass attends a full window, and a few more."""
 MEASURED = 20
 SESSIONS = 4
@@ -30,13 +31,13 @@ SWITCHES = 5
 _MEMORY_WARM_UP = 200
 
 
-async def overhead(service: LocalService, repository: Path) -> dict[str, float | str]:
+async def overhead(service: LocalService) -> dict[str, float | str]:
     """One unpaced session against the same graphs in one process; runs alternate, medians compared."""
     ours, theirs = [], []
     for _ in range(RUNS):
         async with _session(service, garment=GARMENT) as session:
             ours.append(_rate(await _read(session, FULL_WINDOW + MEASURED)))
-        theirs.append(await asyncio.to_thread(_in_process_rate, repository))
+        theirs.append(await asyncio.to_thread(_in_process_rate))
     mine, bare = statistics.median(ours), statistics.median(theirs)
     return {
         "scope": f"one session, full window, {MEASURED} chunks, H.264, medians of {RUNS} runs in turn",
@@ -188,13 +189,13 @@ def _rate(arrivals: list[tuple[float, Chunk]]) -> float:
     return sum(chunk.frame_count for _, chunk in measured[1:]) / (measured[-1][0] - measured[0][0])
 
 
-def _in_process_rate(repository: Path) -> float:
-    geometry = Manifest.read(repository).geometry
+def _in_process_rate() -> float:
+    geometry = Manifest.read(REPOSITORY).geometry
     height, width = geometry.frame_height, geometry.frame_width
     person = fit_crop(decode_picture(PERSON.read_bytes()), height=height, width=width)
     garment = fit_pad_white(decode_picture(GARMENT.read_bytes()), height=height, width=width)
     arrivals: list[tuple[float, int]] = []
-    with in_process(repository) as graphs:
+    with in_process(REPOSITORY) as graphs:
         for frames in graphs.chunks(person, garment, PROMPT, seed=1, count=FULL_WINDOW + MEASURED):
             arrivals.append((time.perf_counter(), len(frames)))
     measured = arrivals[FULL_WINDOW:]

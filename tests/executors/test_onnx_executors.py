@@ -16,6 +16,12 @@ from executors.base import CallError, DecodeCall, PassCall
 from executors.onnx_decoder import OnnxDecoder
 from executors.onnx_student import OnnxStudent
 from service.engine.arena import HostArena
+from tests.executors.conftest import REPOSITORY
+
+_GEOMETRY = Manifest.read(REPOSITORY).geometry
+_WINDOW, _FRAMES = _GEOMETRY.window_frames, _GEOMETRY.chunk_frames
+_LAST_START = _GEOMETRY.max_attended_frames
+"""The last slot at which a chunk may be written."""
 
 
 def latents(geometry: StudentGeometry, frames: int, seed: int = 0) -> NDArray[np.float32]:
@@ -89,11 +95,17 @@ def test_a_faulty_call_does_not_harm_its_batch(student: OnnxStudent, arena: Host
         ({"block": -1}, r"block: -1 is not in \[0, 2\)"),
         ({"arena": "../etc/passwd"}, "is not the name of an arena"),
         ({"arena": "chameleon-00-arena"}, "cannot attach"),
-        ({"write_slot": 1}, r"write_slot: 1 is not in \[2, 20\]"),
-        ({"write_slot": 21}, r"write_slot: 21 is not in \[2, 20\]"),
-        ({"moves": np.array([[23, 0]], np.int32)}, r"move: a slot is not in \[0, 23\)"),
-        ({"timestep": np.zeros(2, np.float32)}, r"timestep: shape \[2\] does not fit a latent of 3 frames"),
-        ({"past_position": np.zeros(24, np.int64)}, "past_position: 24 frames, and the window holds 23"),
+        ({"write_slot": 1}, rf"write_slot: 1 is not in \[2, {_LAST_START}\]"),
+        ({"write_slot": _LAST_START + 1}, rf"write_slot: {_LAST_START + 1} is not in \[2, {_LAST_START}\]"),
+        ({"moves": np.array([[_WINDOW, 0]], np.int32)}, rf"move: a slot is not in \[0, {_WINDOW}\)"),
+        (
+            {"timestep": np.zeros(_FRAMES + 1, np.float32)},
+            rf"timestep: shape \[{_FRAMES + 1}\] does not fit a latent of {_FRAMES} frames",
+        ),
+        (
+            {"past_position": np.zeros(_WINDOW + 1, np.int64)},
+            f"past_position: {_WINDOW + 1} frames, and the window holds {_WINDOW}",
+        ),
     ],
 )
 def test_a_call_that_names_what_is_not_there_is_refused(
@@ -101,7 +113,7 @@ def test_a_call_that_names_what_is_not_there_is_refused(
 ) -> None:
     state = prefill(student, arena, manifest.geometry)
     plan = plan_chunk(state).denoise
-    (error,) = student.run([replace(pass_call(arena, plan, latents(manifest.geometry, 3)), **changes)])
+    (error,) = student.run([replace(pass_call(arena, plan, latents(manifest.geometry, _FRAMES)), **changes)])
     assert isinstance(error, CallError)
     with pytest.raises(CallError, match=message):
         raise error
@@ -109,16 +121,18 @@ def test_a_call_that_names_what_is_not_there_is_refused(
 
 def test_an_arena_of_another_layout_is_refused(student: OnnxStudent, arena: HostArena, manifest: Manifest) -> None:
     arena._arena.map[16] ^= 1  # a digit of the layout's digest
-    with pytest.raises(CallError, match="is not laid out for the student 'nano'"):
+    with pytest.raises(CallError, match=f"is not laid out for the student '{manifest.geometry.name}'"):
         student.probe(arena.name)
 
 
 def test_a_chunk_decodes_as_its_latents_one_by_one(decoder: OnnxDecoder, arena: HostArena, manifest: Manifest) -> None:
-    latent = latents(manifest.geometry, 3)
+    geometry = manifest.geometry
+    latent = latents(geometry, _FRAMES)
     whole = decoder.run(DecodeCall(arena=arena.name, block=0, latent=latent, read_bank=None, write_bank=0))
-    assert whole.shape == (9, manifest.geometry.frame_height, manifest.geometry.frame_width, 3)
+    frames = geometry.video_frames(first_chunk_of_segment=True)
+    assert whole.shape == (frames, geometry.frame_height, geometry.frame_width, 3)
     single, read_bank = [], None
-    for index in range(3):
+    for index in range(_FRAMES):
         write_bank = index % 2
         call = DecodeCall(
             arena=arena.name, block=1, latent=latent[index : index + 1], read_bank=read_bank, write_bank=write_bank
@@ -129,7 +143,9 @@ def test_a_chunk_decodes_as_its_latents_one_by_one(decoder: OnnxDecoder, arena: 
 
 
 def test_a_decode_may_be_repeated(decoder: OnnxDecoder, arena: HostArena, manifest: Manifest) -> None:
-    first = DecodeCall(arena=arena.name, block=0, latent=latents(manifest.geometry, 3), read_bank=None, write_bank=0)
+    first = DecodeCall(
+        arena=arena.name, block=0, latent=latents(manifest.geometry, _FRAMES), read_bank=None, write_bank=0
+    )
     decoder.run(first)
     following = replace(first, read_bank=0, write_bank=1)
     assert np.array_equal(decoder.run(following), decoder.run(following))
@@ -138,7 +154,7 @@ def test_a_decode_may_be_repeated(decoder: OnnxDecoder, arena: HostArena, manife
 def test_a_decode_that_would_overwrite_what_it_reads_is_refused(
     decoder: OnnxDecoder, arena: HostArena, manifest: Manifest
 ) -> None:
-    call = DecodeCall(arena=arena.name, block=0, latent=latents(manifest.geometry, 3), read_bank=1, write_bank=1)
+    call = DecodeCall(arena=arena.name, block=0, latent=latents(manifest.geometry, _FRAMES), read_bank=1, write_bank=1)
     with pytest.raises(CallError, match="write_bank: 1 is the bank that is read"):
         decoder.run(call)
 
@@ -148,7 +164,7 @@ def test_both_executors_together_clear_a_whole_block(
 ) -> None:
     for block in (0, 1):
         prefill(student, arena, manifest.geometry, block=block)
-        latent = latents(manifest.geometry, 3)
+        latent = latents(manifest.geometry, _FRAMES)
         for read_bank, write_bank in ((None, 0), (0, 1)):
             decoder.run(
                 DecodeCall(arena=arena.name, block=block, latent=latent, read_bank=read_bank, write_bank=write_bank)

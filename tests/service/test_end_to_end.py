@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from benchmarks.in_process import in_process
+from contract.tensors import Manifest
 from service.app import App, running
 from service.config import Settings
 from service.engine.launcher import triton_engine
@@ -28,7 +29,7 @@ from service.engine.triton import TritonEngine
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
 REPOSITORY = Path(__file__).parents[2] / "model_repository"
-CHUNKS = 9
+CHUNKS = len(Manifest.read(REPOSITORY).geometry.attended_lengths()) + 2
 """More than the window holds."""
 
 
