@@ -15,8 +15,8 @@ from training.world.split import Split, split_of
 
 __all__ = [
     "FRAMES_PER_SECOND", "JOINTS", "SIZE", "Action", "Collar", "Colour", "Cut", "Form", "Garment", "GarmentType",
-    "Length", "Masks", "Motion", "Outfit", "Part", "Pattern", "Person", "Pose", "Sample", "Scene", "Sleeve", "Split", "Truth",
-    "draw_clip", "draw_frame", "draw_garment", "draw_motion", "draw_person", "draw_sample", "draw_scene", "draw_truth",
-    "dynamic_caption", "full_caption", "garment_phrase", "joints", "masks", "product_picture", "sixteenth", "split_of",
-    "static_caption", "wear",
+    "Length", "Masks", "Motion", "Outfit", "Part", "Pattern", "Person", "Pose", "Sample", "Scene", "Sleeve", "Split",
+    "Truth", "draw_clip", "draw_frame", "draw_garment", "draw_motion", "draw_person", "draw_sample", "draw_scene",
+    "draw_truth", "dynamic_caption", "full_caption", "garment_phrase", "joints", "masks", "product_picture",
+    "sixteenth", "split_of", "static_caption", "wear",
 ]  # fmt: skip

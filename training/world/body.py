@@ -5,13 +5,13 @@ from math import cos, sin
 import skia
 
 from training.world.colour import Rgb, scaled
-from training.world.figure import Figure, Limb, length, stand
+from training.world.figure import Figure, Limb, Vec2, length, stand
 from training.world.garment import Form, GarmentType, Length, Sleeve
 from training.world.head import draw_back_hair, draw_head
 from training.world.identity import Person
 from training.world.motion import Pose
 from training.world.outfit import Outfit
-from training.world.paint import Ink, Painter, Part, across, bone, ellipse, polygon
+from training.world.paint import Ink, Painter, Part, Path, across, bone, ellipse, polygon
 from training.world.wardrobe import (
     draw_full,
     draw_lower,
@@ -60,34 +60,31 @@ def _trunk(painter: Painter, figure: Figure, skin: Rgb) -> None:
 def _arm(painter: Painter, figure: Figure, arm: Limb, outfit: Outfit, skin: Rgb) -> None:
     a, b, c = arm.points
     thick = 0.5 + 0.5 * figure.width
-    _hand(painter, arm, skin, thick)
+    upper, fore = bone(a, b, 5.9 * thick, 5.0 * thick), bone(b, c, 5.0 * thick, 3.9 * thick)
+    hand = _hand(arm, thick)
+    edge = scaled(skin, 0.66)
+    painter.line(hand, edge, 0.9, 0.6)
     if outfit.upper.cut.sleeve is not Sleeve.LONG:
-        upper, fore = bone(a, b, 5.9 * thick, 5.0 * thick), bone(b, c, 5.0 * thick, 3.9 * thick)
-        painter.line(fore, scaled(skin, 0.66), 0.9, 0.6)
+        painter.line(fore, edge, 0.9, 0.6)
         painter.fill(upper, Part.BODY, across(skin, a, b, 5.9))
         painter.fill(fore, Part.BODY, across(skin, b, c, 5.0))
+    painter.fill(hand, Part.BODY, across(skin, b, c, 5.0))
     draw_sleeve(painter, figure, arm, outfit.upper)
 
 
-def _hand(painter: Painter, arm: Limb, skin: Rgb, thick: float) -> None:
+def _hand(arm: Limb, thick: float) -> Path:
     """A mitten: palm and fingers in line with the forearm, the thumb towards the body's middle."""
     _, b, c = arm.points
     far = max(length(b, c), 8.0)  # a forearm that points at us is short; its hand is not
     dx, dy = (c[0] - b[0]) / far, (c[1] - b[1]) / far
-    inward = -1 if arm.side > 0 else 1
-    nx, ny = -dy * -inward, dx * -inward
-    palm, finger = (c[0] + dx * 4.6, c[1] + dy * 4.6), (c[0] + dx * 9.4, c[1] + dy * 9.4)
-    thumb = bone(
-        (c[0] + dx * 2.5 + nx * 2, c[1] + dy * 2.5 + ny * 2),
-        (c[0] + dx * 6.4 + nx * 5.2, c[1] + dy * 6.4 + ny * 5.2),
-        1.9,
-        1.6,
-    )
-    path = bone(palm, finger, 4.5 * thick, 3.2 * thick)
-    path.addPath(bone(c, palm, 3.9 * thick, 4.5 * thick))
-    path.addPath(thumb)
-    painter.line(path, scaled(skin, 0.66), 0.9, 0.6)
-    painter.fill(path, Part.BODY, across(skin, c, finger, 5.0))
+
+    def at(along: float, aside: float = 0.0) -> Vec2:
+        return c[0] + dx * along - dy * aside * -arm.side, c[1] + dy * along + dx * aside * -arm.side
+
+    path = bone(at(4.6), at(9.4), 4.5 * thick, 3.2 * thick)
+    path.addPath(bone(c, at(4.6), 3.9 * thick, 4.5 * thick))
+    path.addPath(bone(at(2.5, -2.0), at(6.4, -5.2), 1.9, 1.6))
+    return path
 
 
 def _leg(painter: Painter, figure: Figure, leg: Limb, side: int, outfit: Outfit, skin: Rgb) -> None:

@@ -1,7 +1,7 @@
 """Captions: the static one tells scene, person and garment, the dynamic one the action alone."""
 
 from training.world.garment import Form, Garment, GarmentType, Length, Pattern
-from training.world.identity import HairStyle, Person
+from training.world.identity import Build, HairStyle, Person
 from training.world.motion import Action, Amplitude, Motion, Side, Tempo
 from training.world.outfit import Outfit
 from training.world.scene import Scene
@@ -74,7 +74,8 @@ def static_caption(scene: Scene, person: Person, outfit: Outfit) -> str:
     worn = " and ".join(garment_phrase(g) for g in reversed(outfit.garments))
     things = [str(p) for p in (scene.left, scene.right) if p is not None]
     room = f"a room with {scene.wall.name.lower()} walls" + "".join(f", a {thing}" for thing in things)
-    return f"A {person.build} {person.presentation} with {hair}{beard} stands in {room}, wearing {worn}."
+    article = "An" if person.build is Build.AVERAGE else "A"
+    return f"{article} {person.build} {person.presentation} with {hair}{beard} stands in {room}, wearing {worn}."
 
 
 def full_caption(static: str, dynamic: str) -> str:

@@ -110,7 +110,7 @@ def _any(draw: Random, type_: GarmentType, skirts: bool) -> Garment:
         pattern=draw.choices(list(weights), list(weights.values()))[0],
         second=second,
         second_rgb=jittered(second.rgb, draw),
-        period=draw.choice((11.0, 14.0)),
+        period=draw.choice((12.0, 16.0)),
     )
 
 

@@ -73,7 +73,7 @@ def draw_head(painter: Painter, figure: Figure, person: Person) -> None:
 
 def _enter(painter: Painter, figure: Figure) -> None:
     """Draw in the head's own frame from here on."""
-    size = (0.35 + 0.65 * figure.height) * (0.8 + 0.2 * figure.width)
+    size = 1.04 * (0.35 + 0.65 * figure.height) * (0.8 + 0.2 * figure.width)
     painter.canvas.save()
     painter.canvas.translate(*figure.head)
     painter.canvas.rotate(degrees(figure.head_roll))
@@ -131,11 +131,11 @@ def _features(painter: Painter, person: Person, yaw: float) -> None:
             painter.detail(ellipse(x, 4.6, 3.4 * facing + 0.3, 2.6), (236, 92, 84), 0.2)
         x, facing = _at(side * 25, yaw)
         if facing > 0.05:
-            _eye(painter, person, x, facing, dark)
+            _eye(painter, person, side, x, facing, dark)
     _mouth_and_nose(painter, person, skin, yaw)
 
 
-def _eye(painter: Painter, person: Person, x: float, facing: float, dark: Rgb) -> None:
+def _eye(painter: Painter, person: Person, side: int, x: float, facing: float, dark: Rgb) -> None:
     wide = 0.35 + 0.65 * facing
     painter.detail(ellipse(x, -0.6, 2.6 * wide, 2.15), (252, 250, 246))
     painter.detail(ellipse(x, -0.4, 1.75 * wide, 2.0), person.iris)
@@ -145,9 +145,9 @@ def _eye(painter: Painter, person: Person, x: float, facing: float, dark: Rgb) -
     lid.quadTo(x, -4.0, x + 2.9 * wide, -1.0)
     painter.line(lid, (48, 34, 34), 1.15 if person.presentation is Presentation.WOMAN else 0.8, 0.9)
     brow = skia.Path()
-    brow.moveTo(x - 3.2 * wide, -5.1)
-    brow.quadTo(x, -6.9, x + 3.2 * wide, -5.1)
-    painter.line(brow, dark, 1.15 * person.brow, 0.9)
+    brow.moveTo(x - side * 2.5 * wide, -5.6)
+    brow.quadTo(x + side * 0.8 * wide, -6.9, x + side * 3.3 * wide, -4.9)
+    painter.line(brow, dark, 0.95 * person.brow, 0.85)
 
 
 def _mouth_and_nose(painter: Painter, person: Person, skin: Rgb, yaw: float) -> None:

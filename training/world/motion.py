@@ -179,7 +179,7 @@ def _turn(a: float, side: int, size: float) -> Pose:
 
 def _wave(a: float, side: int, size: float) -> Pose:
     s = sin(a)
-    raised = Arm(lift=0.72 + 0.1 * size * s, swing=0.2, fore_lift=2.74 - 0.5 * size * s, fore_swing=0.1)
+    raised = Arm(lift=0.64 + 0.1 * size * s, swing=0.2, fore_lift=2.74 - 0.5 * size * s, fore_swing=0.1)
     rest = _hanging(0.22 + 0.12 * size * cos(a), 0.1)
     return Pose(
         yaw=0.1 * side + 0.1 * side * size * cos(a),
@@ -202,7 +202,7 @@ def _dance(a: float, side: int, size: float) -> Pose:
         head_yaw=-0.12 * side * cos(a),
         head_roll=-0.13 * size * sin(a + 0.5),
         lean=-0.11 * size * s,
-        shift=10.0 * size * s,
+        shift=8.0 * size * s,
         dip=3.6 + 2.6 * size * cos(2 * a),
         hip_roll=0.17 * size * s,
         sway=cos(a - 0.5),
@@ -216,22 +216,29 @@ def _dance(a: float, side: int, size: float) -> Pose:
 def _bent(s: float, c: float, size: float) -> Arm:
     """An arm of a dancer: the elbow out, the forearm up and down."""
     return Arm(
-        lift=0.78 + 0.3 * size * s,
-        swing=0.25 + 0.15 * c,
-        fore_lift=1.95 + 0.75 * size * (0.8 * s + 0.45 * c),
-        fore_swing=0.35,
+        lift=0.62 + 0.26 * size * s,
+        swing=0.3 + 0.15 * c,
+        fore_lift=2.1 + 0.8 * size * (0.8 * s + 0.45 * c),
+        fore_swing=0.6,
     )
 
 
 def _raise(a: float, side: int, size: float) -> Pose:
-    up, early = (1 - cos(a)) / 2, (1 - cos(a + 0.5)) / 2  # the forearms lead, so the hands stay near
-    arm = Arm(lift=0.26 + 1.9 * size * up, swing=0.25, fore_lift=0.5 + 2.35 * size * early, fore_swing=0.35)
+    up, early = (1 - cos(a)) / 2, (1 - cos(a + 0.5)) / 2
+    lift, fore_lift = 0.3 + 1.6 * size * up, 0.45 + 2.15 * size * early
+    # Forwards on the way up, so that the hands stay in the picture.
+    arm = Arm(
+        lift=lift,
+        swing=0.15 + 0.85 * sin(lift) ** 2,
+        fore_lift=fore_lift,
+        fore_swing=0.25 + 0.6 * sin(fore_lift) ** 2,
+    )
     return Pose(
         yaw=0.14 * side * size * cos(a + 0.8),
         head_yaw=0.2 * side * sin(a),
         head_roll=-0.07 * side * sin(a),
         lean=-0.05 * side * sin(a),
-        shift=side * 6.0 * size * sin(a),
+        shift=side * 4.0 * size * sin(a),
         dip=2.4 + 2.0 * cos(a - 0.3),
         hip_roll=0.1 * side * size * sin(a),
         sway=sin(a - 0.4),

@@ -20,12 +20,13 @@ def opaque(rgb: Rgb) -> int:
 
 
 def cloth(garment: Garment, matrix: skia.Matrix) -> Rgb | skia.Shader:
-    """The colour or the shader of `garment`; `matrix` takes the cloth's frame to the picture's, both in figure units."""
+    """The colour or the shader of `garment`; `matrix` takes the cloth's frame (figure units) to the picture's."""
     if garment.pattern in (Pattern.PLAIN, Pattern.LOGO):
         return garment.rgb
     tile = _tile(garment.pattern, garment.rgb, garment.second_rgb)
     step = garment.period / _TILE
-    local = skia.Matrix.Concat(matrix, skia.Matrix.Scale(step, step))
+    local = skia.Matrix.Concat(matrix, skia.Matrix.Translate(-garment.period / 2, 0))  # a dot in the middle
+    local.preScale(step, step)
     return tile.makeShader(skia.TileMode.kRepeat, skia.TileMode.kRepeat, _SAMPLING, local)
 
 
