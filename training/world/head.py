@@ -255,10 +255,11 @@ def _curls(yaw: float) -> Path:
 def _lock(side: int, yaw: float, sway: float) -> Path:
     """A lock in front of a shoulder."""
     x = 12.2 * sin(radians(side * 84) + yaw * 0.45)
+    full = 1 - 0.75 * max(0.0, side * sin(yaw))  # the side that the face turns to must not hide it
     path = skia.Path()
-    path.moveTo(x - side * 1.5, -4)
+    path.moveTo(x - side * 1.5 * full, -4)
     path.cubicTo(x + side * 3.6, 4, x + side * 5 + sway, 16, x + side * 2.5 + 2.2 * sway, 33)
-    path.cubicTo(x - side * 2 + 2 * sway, 31, x - side * 4.6 + sway, 22, x - side * 3.6, 8)
+    path.cubicTo(x - side * 2 * full + 2 * sway, 31, x - side * 4.6 * full + sway, 22, x - side * 3.6 * full, 8)
     path.close()
     return path
 

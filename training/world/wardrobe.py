@@ -150,7 +150,7 @@ def _trunk(
     path.lineTo(*right[0])
     path.close()
     _cloth(painter, figure, garment, path)
-    _mark(painter, figure, garment, path, 20.0)
+    _mark(painter, figure, garment, path, 22.0)
     _collar(painter, figure, garment, inside)
     _hem_line(painter, garment, left[-1], right[-1])
 
@@ -216,7 +216,7 @@ def _polo(painter: Painter, figure: Figure, garment: Garment, a: Vec2, b: Vec2, 
     light = scaled(garment.rgb, 1.25) if sum(garment.rgb) < 380 else scaled(garment.rgb, 0.86)
     placket = skia.Path()
     placket.moveTo(*low)
-    placket.lineTo(low[0] + 9 * figure.down[0], low[1] + 9 * figure.down[1])
+    placket.lineTo(low[0] + 5 * figure.down[0], low[1] + 5 * figure.down[1])
     painter.line(placket, scaled(garment.rgb, 0.6), 1.1, 0.8)
     for end, side in ((a, -1), (b, 1)):
         out = (end[0] + side * 4.4 * figure.across[0] + 6.6 * figure.down[0], end[1] + 6.8)
@@ -252,7 +252,7 @@ def draw_trouser_leg(painter: Painter, figure: Figure, leg: Limb, garment: Garme
         pieces = [(a, b, ra, rb, True, True), (b, lerp(b, c, 0.94 + 0.02 * wide), rb, rc, True, False)]
     _tube(painter, garment, pieces, HIP)
     if garment.pattern is Pattern.LOGO and leg is figure.left_leg and not painter.labels:
-        mark = logo(0.0, 0.52 * length(a, b), 7.6 * w)
+        mark = logo(0.0, 0.62 * length(a, b), 7.6 * w)
         mark.transform(bone_frame(a, b))
         painter.tint(mark, across(garment.second_rgb, a, b, ra))
 
