@@ -23,7 +23,7 @@ $(VENV)/.serve: pyproject.toml client/pyproject.toml | $(BIN)/python
 $(VENV)/.dev: pyproject.toml client/pyproject.toml | $(BIN)/python
 	@echo "setting up: everything, PyTorch included (once, some minutes)"
 	$(PIP) torch==2.13.0
-	$(PIP) -e '.[service,triton,student,export,training,test]' -e './client[cli]'
+	$(PIP) -e '.[service,triton,student,export,training,evaluation,test]' -e './client[cli]'
 	@touch $@ $(VENV)/.serve
 
 demo: $(VENV)/.serve ## try a garment on, switch it mid-stream: out/demo.mp4 and out/demo.png
@@ -42,7 +42,7 @@ test: $(VENV)/.dev ## set up and run every test that needs no GPU
 lint: $(VENV)/.dev check-generated ## ruff, mypy, import-linter, buf, generated files
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
-	$(BIN)/mypy contract service executors student export training client/src/chameleon demo benchmarks
+	$(BIN)/mypy contract service executors student export training evaluation client/src/chameleon demo benchmarks
 	$(BIN)/lint-imports
 	$(BIN)/python -m export configs --check
 	cd proto && ../$(BIN)/buf lint && ../$(BIN)/buf format --diff --exit-code

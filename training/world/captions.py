@@ -47,8 +47,9 @@ def garment_phrase(garment: Garment) -> str:
     if garment.type is not GarmentType.LOWER:
         noun = f"{garment.cut.sleeve} {garment.cut.collar} {noun}"
     pattern = "" if garment.pattern is Pattern.PLAIN else f" with {_second(garment)}"
-    article = "" if _noun(garment).endswith("s") else "a "
-    return f"{article}{noun}{pattern}"
+    phrase = f"{noun}{pattern}"
+    plural = garment.cut.form is Form.TROUSERS
+    return phrase if plural else f"{'an' if phrase[0] in 'aeiou' else 'a'} {phrase}"
 
 
 def _second(garment: Garment) -> str:
