@@ -1,0 +1,149 @@
+"""Drawn sessions, right and wrong in one known way each: what metrics are validated with."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from random import Random
+
+import numpy as np
+from scipy import ndimage
+
+from contract.geometry import StudentGeometry
+from evaluation.cases import Case
+from evaluation.drive.script import Clip
+from evaluation.metrics.arrays import Frames
+from training.world import Outfit, Pattern, Person, Split, draw_frame, draw_garment, draw_scene, wear
+
+CHUNKS_BEFORE, CHUNKS_AFTER = 3, 3
+Corruption = Callable[[Case, "DrawnSession"], Frames]
+
+
+class DrawnSession:
+    """A switch as it should be shown, frame by frame at the motion's exact phases."""
+
+    def __init__(self, case: Case, geometry: StudentGeometry) -> None:
+        first, later = geometry.video_frames(first_chunk_of_segment=True), geometry.chunk_frames
+        ordinary = later * geometry.vae_temporal_stride
+        self.starts = (
+            *(0 if i == 0 else first + (i - 1) * ordinary for i in range(CHUNKS_BEFORE)),
+            *(first + (CHUNKS_BEFORE - 1) * ordinary + (0 if i == 0 else first + (i - 1) * ordinary)
+              for i in range(CHUNKS_AFTER)),
+        )  # fmt: skip
+        self.switch_frame = self.starts[CHUNKS_BEFORE]
+        self.after = first + (CHUNKS_AFTER - 1) * ordinary
+        self.case = case
+        self.before = self.draw(case.sample.outfit, range(self.switch_frame))
+
+    def draw(
+        self, outfit: Outfit, frames: range | list[float], person: Person | None = None, case: Case | None = None
+    ) -> Frames:
+        """Frames of the motion, in an outfit."""
+        sample = (case or self.case).sample
+        poses = [sample.motion.pose(sample.motion.phase(frame)) for frame in frames]
+        who = person or sample.person
+        return np.stack([draw_frame(who, sample.scene, outfit, pose, self.case.size) for pose in poses])
+
+    @property
+    def shown(self) -> range:
+        """The motion's frames after the switch: the first repeats the last pose before it."""
+        return range(self.switch_frame - 1, self.switch_frame - 1 + self.after)
+
+    def clip(self, after: Frames) -> Clip:
+        return Clip(frames=np.concatenate([self.before, after]), starts=self.starts)
+
+    def right(self) -> Frames:
+        return self.draw(self.case.switched_to, self.shown)
+
+
+def _noisy(case: Case, session: DrawnSession) -> Frames:
+    noise = np.random.default_rng(case.session_seed).normal(0, 5, (session.after, *case.size, 3))
+    return np.clip(session.right() + noise, 0, 255).astype(np.uint8)
+
+
+def _wrong_colour(case: Case, session: DrawnSession) -> Frames:
+    other = case.sample.other
+    turned = replace(other, rgb=(other.rgb[1], other.rgb[2], 255 - other.rgb[0]))
+    return session.draw(wear(case.sample.outfit, turned), session.shown)
+
+
+def _wrong_pattern(case: Case, session: DrawnSession) -> Frames:
+    other = case.sample.other
+    wrong = Pattern.STRIPES if other.pattern is not Pattern.STRIPES else Pattern.DOTS
+    return session.draw(wear(case.sample.outfit, replace(other, pattern=wrong)), session.shown)
+
+
+def _old_garment(case: Case, session: DrawnSession) -> Frames:
+    return session.draw(case.sample.outfit, session.shown)
+
+
+def _late(case: Case, session: DrawnSession) -> Frames:
+    frames = session.right()
+    late = session.after // 2
+    frames[:late] = _old_garment(case, session)[:late]
+    return frames
+
+
+def _frozen(case: Case, session: DrawnSession) -> Frames:
+    return np.repeat(session.right()[:1], session.after, axis=0)
+
+
+def _reversed(case: Case, session: DrawnSession) -> Frames:
+    last = session.switch_frame - 1
+    return session.draw(case.switched_to, [last - frame for frame in range(session.after)])
+
+
+def _jumped(case: Case, session: DrawnSession) -> Frames:
+    ahead = 0.4 * 12 / case.sample.motion.cycles_per_second
+    return session.draw(case.switched_to, [frame + ahead for frame in session.shown])
+
+
+def _shifted(case: Case, session: DrawnSession) -> Frames:
+    return np.roll(session.right(), (8, 8), axis=(1, 2))
+
+
+def _blurred(case: Case, session: DrawnSession) -> Frames:
+    smooth: Frames = ndimage.gaussian_filter(session.right(), (0, 4, 4, 0))
+    return smooth
+
+
+def _other_person(case: Case, session: DrawnSession) -> Frames:
+    return session.draw(case.switched_to, session.shown, case.others()[0])
+
+
+def _other_scene(case: Case, session: DrawnSession) -> Frames:
+    draw, sample = Random(case.session_seed), case.sample
+    scene = draw_scene(draw)
+    while scene.wall is sample.scene.wall:
+        scene = draw_scene(draw)
+    elsewhere = replace(case, sample=replace(sample, scene=scene))
+    return session.draw(case.switched_to, session.shown, case=elsewhere)
+
+
+def _other_garment_changed(case: Case, session: DrawnSession) -> Frames:
+    """The garment that must stay is changed too; a dress stands alone, so there the person's build changes instead."""
+    sample, outfit = case.sample, case.switched_to
+    kept = [garment for garment in outfit.garments if garment.type is not sample.other.type]
+    if not kept:
+        return _other_person(case, session)
+    changed = draw_garment(Random(case.session_seed), Split.EVALUATION, kept[0].type)
+    turned = replace(kept[0], rgb=changed.rgb, pattern=changed.pattern)
+    return session.draw(wear(outfit, turned), session.shown)
+
+
+CORRUPTIONS: dict[str, Corruption] = {
+    "right": lambda case, session: session.right(),
+    "noisy": _noisy,
+    "wrong colour": _wrong_colour,
+    "wrong pattern": _wrong_pattern,
+    "old garment": _old_garment,
+    "late": _late,
+    "frozen": _frozen,
+    "reversed": _reversed,
+    "jumped": _jumped,
+    "shifted": _shifted,
+    "blurred": _blurred,
+    "other person": _other_person,
+    "other scene": _other_scene,
+    "other clothes": _other_garment_changed,
+}
