@@ -24,6 +24,7 @@ $(VENV)/.dev: pyproject.toml client/pyproject.toml | $(BIN)/python
 	@echo "setting up: everything, PyTorch included (once, some minutes)"
 	$(PIP) torch==2.13.0
 	$(PIP) -e '.[service,triton,student,export,training,evaluation,test]' -e './client[cli]'
+	@$(BIN)/python -c 'import skia' 2> /dev/null || { echo "skia needs libEGL and libGL"; apt-get update -qq; apt-get install -qq -y libegl1 libgl1; }
 	@touch $@ $(VENV)/.serve
 
 demo: $(VENV)/.serve ## try a garment on, switch it mid-stream: out/demo.mp4 and out/demo.png
