@@ -170,7 +170,7 @@ class Session:
 
     def paced_start_s(self) -> float | None:
         """When the next chunk may begin, if pacing alone holds it back."""
-        waits = self.phase is Phase.BOUNDARY and self.generates and not self._complete()
+        waits = self.phase is Phase.BOUNDARY and self.generates and not self._complete() and not self._decoder_behind
         return self.playout.paced_start_s(self.next_pts_s) if waits else None
 
     def view(self) -> SessionView:
@@ -394,13 +394,18 @@ class Session:
         plan = self._plan.denoise if self._pass_index == 0 else replace(self._plan.denoise, moves=())
         return plan, StepKind.DENOISE, self._passes[self._pass_index], ()
 
+    @property
+    def _decoder_behind(self) -> bool:
+        """A chunk waits for the decoder besides the one in it: another would only make switches come later."""
+        return len(self._decoding) > 1
+
     def _complete(self) -> bool:
         return self.next_pts_s >= self.config.max_duration_s
 
     def _leave_boundary(self, now: float) -> None:
         if self._complete() or self._awaiting_reference:
             return
-        may_start = self.playout.may_start(self.next_pts_s, now)
+        may_start = self.playout.may_start(self.next_pts_s, now) and not self._decoder_behind
         # A segment that is prefilled and may start does start: switches that keep coming cannot hold the stream up.
         if (due := self._due_switch()) and not (self._applying and may_start):
             self._begin_switch(due, now)

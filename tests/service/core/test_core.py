@@ -94,6 +94,23 @@ def test_decoding_overlaps_the_next_chunks_passes() -> None:
     assert sim.ended_s["s"] < 0.3 + 0.21 * count
 
 
+def test_a_slow_decoder_sets_the_pace_and_no_backlog_delays_a_switch() -> None:
+    """With one chunk being decoded and one waiting, the next begins only when it can be of use."""
+    sim = Simulation(make_core(), times=StepTimes(decode_s=1.0))
+    open_session(sim)
+    ahead = []
+
+    def ask(event_id: str) -> None:
+        accepted = request(sim, Switch(event_id=event_id, garment="h", policy=Policy.REFRESH))
+        ahead.append(accepted.earliest_sequence - len(chunks(sim)))
+
+    for number in range(20):
+        sim.at(3.0 + 0.37 * number, lambda number=number: ask(f"e{number}"))
+    sim.run()
+    assert max(ahead) == 2
+    assert sim.ended_s["s"] == pytest.approx(0.3 + len(chunks(sim)), abs=0.1)
+
+
 def test_a_switch_takes_effect_at_the_next_chunk_and_the_video_goes_on() -> None:
     sim = Simulation(make_core())
     open_session(sim)
