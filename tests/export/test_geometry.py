@@ -17,14 +17,14 @@ from student.text import TextConfig
 from student.vae import VaeConfig, decoder_cache_shapes
 
 VAE = VaeConfig(
-    base_dim=4, decoder_base_dim=4, z_dim=8, latents_mean=(0.1,) * 8, latents_std=(2.0,) * 8, num_res_blocks=1
+    base_dim=4, decoder_base_dim=4, z_dim=6, latents_mean=(0.1,) * 6, latents_std=(2.0,) * 6, num_res_blocks=1
 )
 TEXT = TextConfig(vocabulary=VOCABULARY, dim=24, ffn_dim=32, num_heads=2, num_layers=1)
 OTHER = StudentGeometry(
     name="other",
     dim=96,
     ffn_dim=128,
-    num_heads=4,
+    num_heads=2,
     num_layers=2,
     freq_dim=64,
     text_dim=TEXT.dim,
@@ -36,7 +36,7 @@ OTHER = StudentGeometry(
     chunk_frames=2,
     sink_frames=2,
     recent_frames=6,
-    frames_per_second=8,
+    frames_per_second=7,
 )
 
 
@@ -53,8 +53,9 @@ def written(other: Student, tmp_path_factory: pytest.TempPathFactory) -> tuple[P
 
 def test_every_choice_differs_from_the_embedded_students() -> None:
     same = {name for name, value in OTHER.to_json().items() if value == nano.GEOMETRY.to_json()[name]}
+    # Wan2.2's, which a student of its own choices may still share.
     wan = {"patch_height", "patch_width", "vae_temporal_stride", "vae_spatial_stride", "rope_positions", "cache_dtype"}
-    assert same == wan
+    assert same <= wan
 
 
 def test_it_is_exported_compared_and_sealed(written: tuple[Path, list[str]]) -> None:
@@ -71,7 +72,7 @@ def test_it_is_exported_compared_and_sealed(written: tuple[Path, list[str]]) -> 
 def test_its_configs_carry_its_shapes(written: tuple[Path, list[str]]) -> None:
     root, _ = written
     assert {path.parent.name for path in root.glob("*/config.pbtxt")} == {model.name for model in models(OTHER)}
-    assert "dims: [ -1, 8, 6, 4 ]" in (root / "student/config.pbtxt").read_text()
+    assert f"dims: [ -1, {VAE.z_dim}, 6, 4 ]" in (root / "student/config.pbtxt").read_text()
     assert "dims: [ -1, 96, 64, 3 ]" in (root / "vae_decoder/config.pbtxt").read_text()
 
 
