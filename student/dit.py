@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -44,6 +44,8 @@ class DiTConfig:
 
 
 Rotation = tuple[Tensor, Tensor]
+Attend = Callable[[Tensor, Tensor, Tensor], Tensor]
+"""Queries, keys and values [B, H, L, D] -> [B, H, L, D]: attention under a mask that the function knows."""
 
 
 class Attention(nn.Module):
@@ -69,9 +71,13 @@ class Attention(nn.Module):
     def values(self, x: Tensor) -> Tensor:
         return self._heads(self.v(x))
 
-    def attend(self, q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None = None) -> Tensor:
+    def attend(self, q: Tensor, k: Tensor, v: Tensor, mask: Tensor | Attend | None = None) -> Tensor:
         """[B, L, H, D] each -> [B, L, dim]; `mask` [L, L_k] is true where a row attends a column."""
-        out = F.scaled_dot_product_attention(q.transpose(1, 2), k.transpose(1, 2), v.transpose(1, 2), attn_mask=mask)
+        q, k, v = q.transpose(1, 2), k.transpose(1, 2), v.transpose(1, 2)
+        if callable(mask):
+            out = mask(q, k, v)
+        else:
+            out = F.scaled_dot_product_attention(q, k, v, attn_mask=mask)
         merged: Tensor = self.o(out.transpose(1, 2).flatten(2))
         return merged
 
@@ -101,9 +107,9 @@ class Block(nn.Module):
         text: Tensor,
         new_rotation: Rotation,
         past_rotation: Rotation,
-        past_k: Tensor,
-        past_v: Tensor,
-        mask: Tensor | None,
+        past_k: Tensor | None,
+        past_v: Tensor | None,
+        mask: Tensor | Attend | None,
     ) -> tuple[Tensor, Tensor, Tensor]:
         """One layer.
 
@@ -111,7 +117,7 @@ class Block(nn.Module):
             x: [B, F, N, dim] tokens.
             condition: [B, F, 6, dim] float32, projected time embedding.
             text: [B, T, dim].
-            past_k, past_v: [B, S*N, H, D], keys before rotation.
+            past_k, past_v: [B, S*N, H, D], keys before rotation; None: nothing is cached.
 
         Returns:
             x, and the new tokens' keys (before rotation) and values, [B, F*N, H, D].
@@ -121,8 +127,11 @@ class Block(nn.Module):
         attention = self.self_attn
         h = _modulate(self.norm1(x), shift, scale).flatten(1, 2)
         k, v = attention.keys(h), attention.values(h)
-        all_k = torch.cat((rotate(past_k, *past_rotation), rotate(k, *new_rotation)), dim=1)
-        all_v = torch.cat((past_v, v), dim=1)
+        all_k, all_v = rotate(k, *new_rotation), v
+        if past_k is not None and past_v is not None:
+            # The cache may be of another type than the pass, in mixed precision.
+            all_k = torch.cat((rotate(past_k.to(k.dtype), *past_rotation), all_k), dim=1)
+            all_v = torch.cat((past_v.to(v.dtype), all_v), dim=1)
         out = attention.attend(rotate(attention.queries(h), *new_rotation), all_k, all_v, mask)
         x = _gated(x, out.view_as(x), gate)
         cross = self.cross_attn
@@ -178,9 +187,9 @@ class CausalDiT(nn.Module):
         text_context: Tensor,
         position: Tensor,
         past_position: Tensor,
-        past_k: Sequence[Tensor],
-        past_v: Sequence[Tensor],
-        mask: Tensor | None = None,
+        past_k: Sequence[Tensor | None],
+        past_v: Sequence[Tensor | None],
+        mask: Tensor | Attend | None = None,
     ) -> tuple[Tensor, list[Tensor], list[Tensor]]:
         """One pass.
 
@@ -190,8 +199,9 @@ class CausalDiT(nn.Module):
             text_context: [B, T, D_text]; every one of the T positions is attended.
             position: [B, F] temporal positions of the frames.
             past_position: [B, S] temporal positions of the cached frames; S may be 0.
-            past_k, past_v: for each layer [B, S*N, H, D]; keys are raw and get rotated here.
-            mask: [F*N, S*N + F*N], true where a row attends a column; None: everything is attended.
+            past_k, past_v: for each layer [B, S*N, H, D]; keys are raw and get rotated here; None: S is 0.
+            mask: [F*N, S*N + F*N], true where a row attends a column; or what attends in its stead; None: everything
+                is attended.
 
         Returns:
             flow [B, F, C, h, w] float32, and for each layer the new raw keys and the new values, [B, F*N, H, D].
@@ -211,14 +221,16 @@ class CausalDiT(nn.Module):
         return self._unpatchify(self.head(x, time.float()), grid), new_k, new_v
 
     def attend_all(
-        self, latent: Tensor, timestep: Tensor, text_context: Tensor, position: Tensor, mask: Tensor | None = None
+        self,
+        latent: Tensor,
+        timestep: Tensor,
+        text_context: Tensor,
+        position: Tensor,
+        mask: Tensor | Attend | None = None,
     ) -> Tensor:
         """The teacher's pass: no cache, bidirectional or under a mask [F*N, F*N]. Returns the flow."""
-        config = self.config
-        batch = latent.shape[0]
-        nothing = [latent.new_empty(batch, 0, config.num_heads, config.dim // config.num_heads, dtype=self.dtype)]
-        past = nothing * config.num_layers
-        flow, _, _ = self(latent, timestep, text_context, position, position[:, :0], past, past, mask)
+        nothing = [None] * self.config.num_layers
+        flow, _, _ = self(latent, timestep, text_context, position, position[:, :0], nothing, nothing, mask)
         assert isinstance(flow, Tensor)
         return flow
 

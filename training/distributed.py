@@ -1,0 +1,42 @@
+"""Processes that train together: started by torchrun, or one alone."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import torch
+import torch.distributed as dist
+from torch.distributed.device_mesh import init_device_mesh
+
+from training.draws import Share
+from training.place import Place
+
+
+@contextmanager
+def place() -> Iterator[Place]:
+    """This process's place: the group that torchrun's environment names, or alone on the best device there is."""
+    cuda = torch.cuda.is_available()
+    if "WORLD_SIZE" not in os.environ:
+        yield Place(device=torch.device("cuda" if cuda else "cpu"))
+        return
+    if cuda:
+        torch.cuda.set_device(int(os.environ["LOCAL_RANK"]))
+    dist.init_process_group("nccl" if cuda else "gloo")
+    try:
+        share = Share(rank=dist.get_rank(), world=dist.get_world_size())
+        mesh = init_device_mesh("cuda" if cuda else "cpu", (share.world,))
+        yield Place(device=torch.device("cuda" if cuda else "cpu"), share=share, mesh=mesh)
+    finally:
+        dist.destroy_process_group()
+
+
+def stop_together(stop: bool) -> bool:
+    """True on every process if it is on one."""
+    if not dist.is_initialized():
+        return stop
+    device = "cuda" if torch.cuda.is_available() else "cpu"
+    asked = torch.tensor(float(stop), device=device)
+    dist.all_reduce(asked, op=dist.ReduceOp.MAX)
+    return bool(asked.item())

@@ -1,0 +1,85 @@
+"""The trained networks: built from a preset, started as a transformer should, kept in one safetensors file."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from safetensors import safe_open
+from torch import Tensor, nn
+
+from student.checkpoint import load, same_name
+from student.dit import CausalDiT, DiTConfig
+from student.text import TextEncoder
+from training.captions import contexts
+from training.draws import seed_of
+from training.presets import Preset
+
+NETWORK = "network."
+TEXT_ENCODER = "text_encoder."
+_EMBEDDING_STD = 0.02
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Networks:
+    """Backbone and text encoder."""
+
+    network: CausalDiT
+    text_encoder: TextEncoder
+
+    @classmethod
+    def untrained(cls, preset: Preset, device: torch.device) -> Networks:
+        """Weights drawn from the preset's seed."""
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(seed_of(preset.seed, "networks"))
+            network = CausalDiT(DiTConfig.of(preset.geometry))
+            _initialise(network)
+            text_encoder = TextEncoder(preset.text.build())
+        return cls(network=network.to(device), text_encoder=text_encoder.to(device))
+
+    @classmethod
+    def load(cls, preset: Preset, weights: Path, device: torch.device, *, text: Path | None = None) -> Networks:
+        """What a stage left behind in `weights`; the text encoder from `text`, if it was never trained here.
+
+        Raises:
+            FileNotFoundError, CheckpointError: if a file is missing or of another size.
+        """
+        networks = cls.untrained(preset, device)
+        load(networks.network, weights, prefix=NETWORK if holds(weights, NETWORK) else "")
+        text_prefix = TEXT_ENCODER if text is None else ""
+        load(networks.text_encoder, text or weights, prefix=text_prefix, rename=same_name)
+        return networks
+
+    def context(self, captions: Sequence[str], preset: Preset) -> Tensor:
+        """[B, T, D_text] of captions."""
+        device = self.network.patch_embedding.weight.device
+        return contexts(self.text_encoder, captions, length=preset.geometry.text_tokens, device=device)
+
+    def frozen(self) -> Networks:
+        """Itself, out of reach of any optimiser."""
+        self.network.requires_grad_(False)
+        self.text_encoder.requires_grad_(False)
+        return self
+
+
+def holds(weights: Path, prefix: str) -> bool:
+    """Whether a safetensors file has keys that start with the prefix."""
+    if not weights.is_file():
+        return False
+    with safe_open(weights, framework="pt") as file:
+        return any(key.startswith(prefix) for key in file.keys())  # noqa: SIM118 - not a mapping
+
+
+def _initialise(network: CausalDiT) -> None:
+    """As Wan does it: Xavier for matrices, small embeddings, and a head of zeros, so that the first flow is zero."""
+    for layer in network.modules():
+        if isinstance(layer, nn.Linear):
+            nn.init.xavier_uniform_(layer.weight)
+            nn.init.zeros_(layer.bias)
+    nn.init.xavier_uniform_(network.patch_embedding.weight.flatten(1))
+    for embedding in (*network.text_embedding, *network.time_embedding):
+        if isinstance(embedding, nn.Linear):
+            nn.init.normal_(embedding.weight, std=_EMBEDDING_STD)
+    nn.init.zeros_(network.head.head.weight)

@@ -1,0 +1,272 @@
+"""Every number of a training, by name: `tiny` for tests, `nano` for the embedded student, `paper_5b` as published."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+from contract.byte_tokenizer import VOCABULARY
+from contract.geometry import CONDITION_FRAMES, WAN_5B, StudentGeometry
+from contract.schedule import DenoisingSchedule
+from student import nano
+from student.text import UMT5_XXL, TextConfig
+from student.vae import VaeConfig
+from training.noise import NoiseLevels, Target
+from training.optimiser import Method, OptimiserConfig
+
+
+_SCHEDULE = DenoisingSchedule()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TeacherConfig:
+    """In-context SFT.
+
+    Attributes:
+        full_captions: share of samples with the full caption; the others have the dynamic one only.
+        text_dropout: share of captions left out. Pictures never are.
+        train_text: train the text encoder too, which only makes sense where it starts from nothing.
+    """
+
+    steps: int
+    batch: int
+    optimiser: OptimiserConfig
+    levels: NoiseLevels
+    full_captions: float = 0.3
+    text_dropout: float = 0.1
+    train_text: bool = False
+    ema: float = 0.99
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ForcingConfig:
+    """In-context teacher forcing.
+
+    Attributes:
+        context_noise: standard deviation of noise on the clean copy's video, against the drift of a network that
+            only ever saw flawless context.
+        trimmed: leave out what no loss depends on: the noisy copy's conditions and the last clean chunk.
+    """
+
+    steps: int
+    batch: int
+    optimiser: OptimiserConfig
+    levels: NoiseLevels
+    full_captions: float = 1.0
+    context_noise: float = 0.0
+    trimmed: bool = True
+    ema: float = 0.99
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DmdConfig:
+    """Gradient-reweighted distribution matching distillation.
+
+    Attributes:
+        steps: generator steps, each after `critic_steps` steps of the fake score.
+        guidance: of the real score: cond + guidance (cond - uncond).
+        lowest, highest: bounds of the noise level at which the scores are compared.
+        tau: temperature of the reweighting; None: vanilla DMD.
+    """
+
+    steps: int
+    batch: int
+    generator: OptimiserConfig
+    critic: OptimiserConfig
+    levels: NoiseLevels
+    full_captions: float = 1.0
+    critic_steps: int = 5
+    guidance: float = 3.0
+    lowest: float = 0.02
+    highest: float = 0.98
+    tau: float | None = 0.2
+    ema: float = 0.99
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RewardConfig:
+    """The frame critic that weighs nano's frames. `width`: channels of its convolutions."""
+
+    steps: int
+    batch: int
+    optimiser: OptimiserConfig
+    full_captions: float = 1.0
+    width: int = 64
+    ema: float = 0.99
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ConsistencyConfig:
+    """Causal consistency distillation. `levels` noise levels split the path from noise to clean."""
+
+    steps: int
+    batch: int
+    optimiser: OptimiserConfig
+    full_captions: float = 1.0
+    levels: int = 48
+    guidance: float = 0.0
+    ema: float = 0.99
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Preset:
+    """A student's sizes and the numbers of its trainings.
+
+    Attributes:
+        chunks: chunks of a training clip.
+        vae: decodes samples for people to look at.
+        sampling_steps: of the teacher's sampler.
+        compiled: compile the blocks.
+        bfloat16, checkpointed: mixed precision, and blocks computed again in the backward pass: for large networks.
+    """
+
+    name: str
+    geometry: StudentGeometry
+    text: TextConfig
+    chunks: int
+    seed: int
+    teacher: TeacherConfig
+    forcing: ForcingConfig
+    reward: RewardConfig
+    dmd: DmdConfig
+    consistency: ConsistencyConfig
+    vae: VaeConfig | None = None
+    schedule: DenoisingSchedule = _SCHEDULE
+    sampling_steps: int = 50
+    guidance: float = 3.0
+    compiled: bool = False
+    bfloat16: bool = False
+    checkpointed: bool = False
+
+    def __post_init__(self) -> None:
+        window = self.geometry.window_frames
+        if CONDITION_FRAMES + self.frames > window:
+            # Positions count what is attended: past the window they would depend on who attends.
+            raise ValueError(f"a clip of {self.frames} latent frames does not fit the window of {window}")
+
+    @property
+    def frames(self) -> int:
+        """Latent frames of a training clip."""
+        return self.chunks * self.geometry.chunk_frames
+
+
+_PAPER_LEVELS = NoiseLevels(shift=5.0)
+_SCORE_BETAS = (0.0, 0.999)
+
+PAPER_5B = Preset(
+    name="paper_5b",
+    geometry=WAN_5B,
+    text=UMT5_XXL,
+    chunks=7,
+    seed=0,
+    bfloat16=True,
+    checkpointed=True,
+    teacher=TeacherConfig(
+        steps=2300,
+        batch=64,
+        optimiser=OptimiserConfig(lr=1e-5, betas=(0.9, 0.999), clip=1.0, warmup=200, drops=((1100, 5e-6),)),
+        levels=_PAPER_LEVELS,
+    ),
+    forcing=ForcingConfig(
+        steps=4000,
+        batch=64,
+        optimiser=OptimiserConfig(lr=1e-6, betas=_SCORE_BETAS, clip=10.0),
+        levels=_PAPER_LEVELS,
+    ),
+    # The paper's reward is a published aesthetic scorer; the other two stages are ours, at its rates.
+    reward=RewardConfig(steps=2000, batch=64, optimiser=OptimiserConfig(lr=1e-4, betas=(0.9, 0.999), clip=1.0)),
+    dmd=DmdConfig(
+        steps=400,
+        batch=64,
+        generator=OptimiserConfig(lr=2e-6, betas=_SCORE_BETAS, clip=10.0),
+        critic=OptimiserConfig(lr=4e-7, betas=_SCORE_BETAS, clip=10.0),
+        levels=_PAPER_LEVELS,
+    ),
+    consistency=ConsistencyConfig(
+        steps=4000, batch=64, guidance=3.0, optimiser=OptimiserConfig(lr=1e-6, betas=_SCORE_BETAS, clip=10.0)
+    ),
+)
+
+_NANO_LEVELS = NoiseLevels(shift=5.0, few_step_share=0.5, target=Target.FLOW)
+
+
+def _from_nothing(lr: float, *, warmup: int) -> OptimiserConfig:
+    """Rates for small networks that start from nothing: hundreds of times the paper's."""
+    return OptimiserConfig(
+        method=Method.MUON, lr=lr, betas=(0.9, 0.99), weight_decay=0.01, clip=1.0, warmup=warmup, cosine=True
+    )
+
+
+NANO = Preset(
+    name="nano",
+    geometry=nano.GEOMETRY,
+    text=nano.TEXT,
+    vae=nano.VAE,
+    chunks=4,
+    seed=20260531,
+    teacher=TeacherConfig(
+        steps=1500, batch=16, optimiser=_from_nothing(2e-3, warmup=50), levels=_NANO_LEVELS, train_text=True, ema=0.995
+    ),
+    forcing=ForcingConfig(
+        steps=2500,
+        batch=16,
+        optimiser=_from_nothing(2e-3, warmup=50),
+        levels=_NANO_LEVELS,
+        full_captions=0.3,
+        context_noise=0.1,
+        ema=0.995,
+    ),
+    reward=RewardConfig(steps=400, batch=16, optimiser=_from_nothing(2e-3, warmup=20), full_captions=0.3),
+    dmd=DmdConfig(
+        steps=150,
+        batch=8,
+        generator=OptimiserConfig(lr=1e-4, betas=(0.0, 0.99), clip=1.0, warmup=10),
+        critic=OptimiserConfig(lr=1e-4, betas=(0.0, 0.99), clip=1.0, warmup=10),
+        levels=NoiseLevels(shift=5.0),
+        full_captions=0.3,
+        critic_steps=5,
+        ema=0.95,
+    ),
+    consistency=ConsistencyConfig(
+        steps=300,
+        batch=16,
+        full_captions=0.3,
+        optimiser=OptimiserConfig(lr=2e-4, betas=(0.9, 0.99), clip=1.0, warmup=20, cosine=True),
+    ),
+)
+
+_TINY_GEOMETRY = StudentGeometry(
+    name="tiny",
+    dim=48,
+    ffn_dim=96,
+    num_heads=2,
+    num_layers=2,
+    freq_dim=32,
+    text_dim=16,
+    text_tokens=24,
+    latent_channels=4,
+    latent_height=4,
+    latent_width=4,
+    chunk_frames=2,
+    sink_frames=2,
+    recent_frames=4,
+)
+
+TINY = Preset(
+    name="tiny",
+    geometry=_TINY_GEOMETRY,
+    text=TextConfig(vocabulary=VOCABULARY, dim=16, ffn_dim=32, num_heads=2, num_layers=1),
+    chunks=3,
+    seed=7,
+    sampling_steps=10,
+    teacher=replace(
+        NANO.teacher, steps=60, batch=8, optimiser=_from_nothing(5e-3, warmup=5), levels=NoiseLevels(), ema=0.9
+    ),
+    forcing=replace(
+        NANO.forcing, steps=60, batch=8, optimiser=_from_nothing(5e-3, warmup=5), levels=_NANO_LEVELS, ema=0.9
+    ),
+    reward=replace(NANO.reward, steps=30, batch=8, width=16),
+    dmd=replace(NANO.dmd, steps=4, batch=4, critic_steps=2),
+    consistency=replace(NANO.consistency, steps=10, batch=4, levels=8),
+)
+
+PRESETS = {preset.name: preset for preset in (TINY, NANO, PAPER_5B)}

@@ -1,0 +1,47 @@
+"""Contact sheets: what a training makes, as a person can see it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import torch
+from PIL import Image
+from torch import Tensor
+
+from student.vae import StreamingVae
+from training.stage import Sampled
+
+_GAP = 2
+
+
+class Sheets:
+    """Draws samples decoded by a VAE: a row each, reference and garment first, then every `every`th frame."""
+
+    def __init__(self, vae: StreamingVae, *, every: int = 4) -> None:
+        self._vae = vae
+        self._every = every
+
+    @torch.no_grad()
+    def __call__(self, sampled: Sampled, path: Path) -> None:
+        rows = [
+            torch.cat((*(self._frames(latent[None]) for latent in conditions), self._frames(video)[:: self._every]))
+            for conditions, video in zip(sampled.conditions.cpu(), sampled.video.cpu(), strict=True)
+        ]
+        Image.fromarray(_grid(torch.stack(rows)).numpy()).save(path)
+
+    def _frames(self, latents: Tensor) -> Tensor:
+        """[F, C, h, w] -> [1 + 4 (F - 1), H, W, 3] uint8."""
+        caches: tuple[Tensor, ...] | None = None
+        frames = []
+        for latent in latents:
+            shown, caches = self._vae.decode(latent[None], caches)
+            frames.append(shown)
+        return torch.cat(frames)
+
+
+def _grid(pictures: Tensor) -> Tensor:
+    """[rows, columns, H, W, 3] -> one picture with white gaps."""
+    rows, columns, height, width, _ = pictures.shape
+    sheet = torch.full((rows, height + _GAP, columns, width + _GAP, 3), 255, dtype=torch.uint8)
+    sheet[:, :height, :, :width] = pictures.permute(0, 2, 1, 3, 4)
+    return sheet.flatten(2, 3).flatten(0, 1)
