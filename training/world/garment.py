@@ -98,16 +98,19 @@ def draw_garment(draw: Random, split: Split, type_: GarmentType, *, skirts: bool
             return garment
 
 
+_CONTRASTS = {a: [b for b in Colour if distance(a.rgb, b.rgb) >= CONTRAST] for a in Colour}
+_WEIGHTS = {Pattern.PLAIN: 3, Pattern.STRIPES: 3, Pattern.CHECKS: 2, Pattern.DOTS: 2, Pattern.LOGO: 2}
+
+
 def _any(draw: Random, type_: GarmentType, skirts: bool) -> Garment:
     colour = draw.choice(list(Colour))
-    second = draw.choice([c for c in Colour if distance(c.rgb, colour.rgb) >= CONTRAST])
-    weights = {Pattern.PLAIN: 3, Pattern.STRIPES: 3, Pattern.CHECKS: 2, Pattern.DOTS: 2, Pattern.LOGO: 2}
+    second = draw.choice(_CONTRASTS[colour])
     return Garment(
         type=type_,
         cut=_cut(draw, type_, skirts),
         colour=colour,
         rgb=jittered(colour.rgb, draw),
-        pattern=draw.choices(list(weights), list(weights.values()))[0],
+        pattern=draw.choices(list(_WEIGHTS), list(_WEIGHTS.values()))[0],
         second=second,
         second_rgb=jittered(second.rgb, draw),
         period=draw.choice((12.0, 16.0)),

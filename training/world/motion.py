@@ -138,8 +138,8 @@ def _sway(a: float, side: int, size: float) -> Pose:
         dip=1.2 + 0.9 * cos(2 * a),
         hip_roll=0.09 * size * s,
         sway=cos(a - 0.4),
-        left_arm=_hanging(0.24 + 0.16 * size * sin(a - 0.5), 0.12 * cos(a)),
-        right_arm=_hanging(0.24 - 0.16 * size * sin(a - 0.5), 0.12 * cos(a)),
+        left_arm=_hanging(0.24 + 0.16 * size * sin(a - 1.0), 0.12 * cos(a)),
+        right_arm=_hanging(0.24 - 0.16 * size * sin(a - 1.0), 0.12 * cos(a)),
     )
 
 
@@ -196,18 +196,18 @@ def _wave(a: float, side: int, size: float) -> Pose:
 
 
 def _dance(a: float, side: int, size: float) -> Pose:
-    s = sin(a)
+    s, c = side * sin(a), side * cos(a)
     return Pose(
-        yaw=side * (0.14 + 0.24 * size * cos(a)),
-        head_yaw=-0.12 * side * cos(a),
-        head_roll=-0.13 * size * sin(a + 0.5),
+        yaw=0.14 * side + 0.24 * size * c,
+        head_yaw=-0.12 * c,
+        head_roll=-0.13 * side * size * sin(a + 0.5),
         lean=-0.11 * size * s,
-        shift=8.0 * size * s,
+        shift=7.0 * size * s,
         dip=3.6 + 2.6 * size * cos(2 * a),
         hip_roll=0.17 * size * s,
-        sway=cos(a - 0.5),
-        left_arm=_bent(s, cos(a), size),
-        right_arm=_bent(-s, -cos(a), size),
+        sway=side * cos(a - 0.5),
+        left_arm=_bent(s, c, size),
+        right_arm=_bent(-s, -c, size),
         left_foot=Foot(rise=5.0 * size * _lifted(-s)),
         right_foot=Foot(rise=5.0 * size * _lifted(s)),
     )
@@ -217,9 +217,9 @@ def _bent(s: float, c: float, size: float) -> Arm:
     """An arm of a dancer: the elbow out, the forearm up and down."""
     return Arm(
         lift=0.62 + 0.26 * size * s,
-        swing=0.3 + 0.15 * c,
+        swing=0.4 + 0.15 * c,
         fore_lift=2.1 + 0.8 * size * (0.8 * s + 0.45 * c),
-        fore_swing=0.6,
+        fore_swing=0.65,
     )
 
 

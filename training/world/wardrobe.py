@@ -119,8 +119,8 @@ def draw_upper(painter: Painter, figure: Figure, garment: Garment, inside: Insid
     """A top without its sleeves."""
     strap = garment.cut.sleeve is Sleeve.NONE
     if garment.cut.length is Length.LONG:
-        low = hem(figure, _LONG_UPPER, 1.6)
-        sides = [outline(figure, s, HIP, ease=1.4, strap=strap) for s in (-1, 1)]
+        low = hem(figure, _LONG_UPPER, 3.2)
+        sides = [outline(figure, s, HIP, ease=2.2, strap=strap) for s in (-1, 1)]
         left, right = [*sides[0], low[0]], [*sides[1], low[1]]
     else:
         at = _HEM_OF_UPPER[garment.cut.length]
