@@ -6,9 +6,10 @@ from training.world.figure import JOINTS
 from training.world.frame import SIZE, Masks, draw_clip, draw_frame, joints, masks, product_picture
 from training.world.garment import Collar, Cut, Form, Garment, GarmentType, Length, Pattern, Sleeve, draw_garment
 from training.world.identity import Person, draw_person
-from training.world.motion import FRAMES_PER_SECOND, Action, Motion, Pose, draw_motion
+from training.world.motion import FRAMES_PER_SECOND, Action, Motion, draw_motion
 from training.world.outfit import Outfit, wear
 from training.world.paint import Part
+from training.world.pose import Pose
 from training.world.sample import Sample, Truth, draw_sample, draw_truth
 from training.world.scene import Scene, draw_scene
 from training.world.split import Split, split_of

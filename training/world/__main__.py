@@ -58,10 +58,10 @@ def _pictures(arguments: Namespace) -> None:
 def _telling(seed: int) -> Sample:
     """The first sample from `seed` on whose three tops have different patterns, one of the two to put on plain."""
     while True:
-        sample = draw_sample(seed, Split.EVALUATION, frames=1, size=_LARGE, kind=GarmentType.UPPER)
+        sample = draw_sample(seed, Split.EVALUATION, frames=1, kind=GarmentType.UPPER)
         patterns = [g.pattern for g in (sample.worn, sample.garment, sample.other)]
         if len(set(patterns)) == 3 and Pattern.PLAIN in patterns[1:]:
-            return sample
+            return draw_sample(seed, Split.EVALUATION, frames=1, size=_LARGE, kind=GarmentType.UPPER)
         seed += 1
 
 

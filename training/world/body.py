@@ -9,17 +9,16 @@ from training.world.figure import Figure, Limb, Vec2, length, stand
 from training.world.garment import Form, GarmentType, Length, Sleeve
 from training.world.head import draw_back_hair, draw_head
 from training.world.identity import Person
-from training.world.motion import Pose
 from training.world.outfit import Outfit
 from training.world.paint import Ink, Painter, Part, Path, across, bone, ellipse, polygon
+from training.world.pose import Pose
+from training.world.silhouette import outline, trunk_ink
 from training.world.wardrobe import (
     draw_full,
     draw_lower,
     draw_sleeve,
     draw_trouser_leg,
     draw_upper,
-    outline,
-    trunk_ink,
 )  # fmt: skip
 
 _BEHIND = -5.5

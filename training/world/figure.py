@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from math import cos, hypot, sin, sqrt
 
 from training.world.identity import Person
-from training.world.motion import Arm, Foot, Pose
+from training.world.pose import Arm, Foot, Pose
 
 WIDTH, HEIGHT = 128.0, 192.0
 FLOOR = 178.0

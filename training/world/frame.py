@@ -12,9 +12,10 @@ from training.world.colour import Colour, scaled
 from training.world.figure import HEIGHT, WIDTH, build, stand
 from training.world.garment import Cut, Garment, GarmentType, Pattern
 from training.world.identity import Person
-from training.world.motion import Arm, Motion, Pose
+from training.world.motion import Motion
 from training.world.outfit import Outfit
 from training.world.paint import Painter, Part
+from training.world.pose import Arm, Pose
 from training.world.scene import Scene, background
 from training.world.wardrobe import PARTS, draw_full, draw_lower, draw_sleeve, draw_trouser_leg, draw_upper
 

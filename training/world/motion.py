@@ -10,6 +10,7 @@ from enum import Enum, StrEnum
 from math import cos, pi, sin
 from random import Random
 
+from training.world.pose import Arm, Foot, Pose
 from training.world.split import Split, split_of
 
 FRAMES_PER_SECOND = 12
@@ -43,45 +44,6 @@ class Amplitude(Enum):
     SMALL = 0.74
     MEDIUM = 0.9
     WIDE = 1.06
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Arm:
-    """Directions of an arm, radians: `lift` outwards from hanging, `swing` forwards; then the same of the forearm."""
-
-    lift: float
-    swing: float
-    fore_lift: float
-    fore_swing: float
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Foot:
-    """A foot's offset from its stance, figure units: forwards and upwards."""
-
-    reach: float = 0.0
-    rise: float = 0.0
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Pose:
-    """A body's posture, radians and figure units; positive is the viewer's right, or downwards.
-
-    `sway` (-1 to 1) is where loose things, such as a ponytail or a hem, swing to.
-    """
-
-    yaw: float = 0.0
-    head_yaw: float = 0.0
-    head_roll: float = 0.0
-    lean: float = 0.0
-    shift: float = 0.0
-    dip: float = 0.0
-    hip_roll: float = 0.0
-    sway: float = 0.0
-    left_arm: Arm
-    right_arm: Arm
-    left_foot: Foot = Foot()
-    right_foot: Foot = Foot()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -1,15 +1,11 @@
 """Garments drawn on a figure: on a person's body, or on the flat figure of a product picture."""
 
-from itertools import pairwise
-from math import cos, sin, sqrt
-
 import skia
 
 from training.world.colour import Rgb, mixed, scaled
 from training.world.figure import Figure, Limb, Vec2, length
 from training.world.garment import Collar, Form, Garment, GarmentType, Length, Pattern, Sleeve
 from training.world.paint import (
-    Base,
     Ink,
     Painter,
     Part,
@@ -22,97 +18,27 @@ from training.world.paint import (
     smooth,
 )  # fmt: skip
 from training.world.pattern import cloth, logo
+from training.world.silhouette import (
+    HIP,
+    WAIST,
+    flank,
+    girth,
+    half_at,
+    halves,
+    hem,
+    outline,
+    slide,
+    torso_frame,
+    trunk_ink,
+)
 
 PARTS = {GarmentType.UPPER: Part.UPPER, GarmentType.LOWER: Part.LOWER, GarmentType.FULL: Part.FULL}
-WAIST, HIP = 35.0, 47.0
 Inside = tuple[Rgb, Part]
 """What a collar's opening shows: the skin, or the cloth's own back."""
-_DEPTH = 0.64
-"""The body's depth over its width."""
 _HEM_OF_SKIRT = {Length.SHORT: 0.4, Length.REGULAR: 0.6, Length.LONG: 0.88}
 _HEM_OF_UPPER = {Length.SHORT: 33.0, Length.REGULAR: 49.0}
 _LONG_UPPER = 0.2
 _ARM = (6.9, 6.1, 5.5)
-
-
-def girth(figure: Figure) -> float:
-    """How wide the turned body looks, over how wide it is."""
-    yaw = figure.pose.yaw
-    return sqrt(cos(yaw) ** 2 + (_DEPTH * sin(yaw)) ** 2)
-
-
-def flank(figure: Figure, side: int, half: float, v: float) -> Vec2:
-    """The point of the torso's outline `v` below the neck's base, on the viewer's right for side 1."""
-    tilt = side * half * sin(figure.pose.hip_roll) * max(0.0, (v - 30) / 20)
-    return figure.on_torso(side * half * figure.width * girth(figure), v * figure.height + tilt)
-
-
-def halves(figure: Figure) -> tuple[tuple[float, float], ...]:
-    """(half width, v) of the bare torso below the armpit."""
-    if figure.bust:
-        return (16.0, 14.0), (16.0, 21.0), (13.6, 33.0), (17.0, 47.0)
-    return (17.2, 14.0), (17.0, 21.0), (15.4, 34.0), (16.4, 47.0)
-
-
-def outline(figure: Figure, side: int, down_to: float, *, ease: float = 0.0, strap: bool = False) -> list[Vec2]:
-    """The torso's outline on one side, from the neck to `down_to`; `ease` is how loosely the cloth falls."""
-    limb = _side_arm(figure, side)
-    root = limb.root
-    neck = figure.on_torso(side * 6.0 * girth(figure), -1.0 * figure.height)
-    inset = -side * 4.0 * girth(figure) if strap else side * 0.6
-    tip = (
-        root[0] + inset * figure.across[0] - (5.6 if strap else 5.4) * figure.down[0],
-        root[1] + inset * figure.across[1] - (5.6 if strap else 5.4) * figure.down[1],
-    )
-    points = [neck, tip]
-    shape = halves(figure)
-    points += [flank(figure, side, half + ease, v) for half, v in shape if v < down_to - 2]
-    points.append(flank(figure, side, _half_at(shape, down_to) + ease, down_to))
-    return points
-
-
-def _side_arm(figure: Figure, side: int) -> Limb:
-    return figure.left_arm if side > 0 else figure.right_arm
-
-
-def _half_at(shape: tuple[tuple[float, float], ...], v: float) -> float:
-    if v >= shape[-1][1]:
-        return shape[-1][0]
-    for (h0, v0), (h1, v1) in pairwise(shape):
-        if v <= v1:
-            return h0 + (h1 - h0) * (v - v0) / (v1 - v0)
-    raise AssertionError("unreachable: v is below the last point")
-
-
-def at_leg(limb: Limb, share: float) -> Vec2:
-    """The point `share` of the way from hip to ankle."""
-    hip, knee, ankle = limb.points
-    return lerp(hip, knee, share * 2) if share < 0.5 else lerp(knee, ankle, share * 2 - 1)
-
-
-def hem(figure: Figure, share: float, flare: float) -> tuple[Vec2, Vec2]:
-    """Where a skirt's hem ends on the viewer's left and right: outside of both legs, swinging a little late."""
-    a, b = (at_leg(limb, share) for limb in (figure.right_leg, figure.left_leg))
-    reach = (8.6 - 2.6 * share) * figure.width + flare
-    leans = 1 / (1 + 2.0 ** ((b[0] - a[0]) * 0.8))  # 0 where b is well to the right of a
-    y_left, y_right = a[1] + (b[1] - a[1]) * leans, b[1] + (a[1] - b[1]) * leans
-    swing = figure.pose.sway * (0.8 + 2.2 * share)
-    return (min(a[0], b[0]) - reach + swing, y_left), (max(a[0], b[0]) + reach + swing, y_right)
-
-
-def torso_frame(figure: Figure) -> skia.Matrix:
-    """The frame of the cloth on the chest: foreshortened by the turn, and moved by it."""
-    yaw = figure.pose.yaw
-    origin = figure.on_torso(0.5 * 16 * _DEPTH * sin(yaw), 0.0)
-    ax, dx = figure.across, figure.down
-    squeeze = max(0.35, cos(yaw))
-    return skia.Matrix.MakeAll(ax[0] * squeeze, dx[0], origin[0], ax[1] * squeeze, dx[1], origin[1], 0, 0, 1)
-
-
-def trunk_ink(figure: Figure, base: Base) -> Ink:
-    """`base` on the trunk, lit from the viewer's left."""
-    g = girth(figure) * 19 * figure.width
-    return Ink(base, figure.on_torso(-g, 0), figure.on_torso(g, 6), (0.95, 1.0, 0.97, 0.8), (0, 0.3, 0.6, 1))
 
 
 def draw_upper(painter: Painter, figure: Figure, garment: Garment, inside: Inside) -> None:
@@ -189,14 +115,14 @@ def _hem_line(painter: Painter, garment: Garment, a: Vec2, b: Vec2) -> None:
 def _collar(painter: Painter, figure: Figure, garment: Garment, inside: Inside) -> None:
     """The opening at the neck and what edges it."""
     kind, h = garment.cut.collar, figure.height
-    g, slide = girth(figure), 6.0 * _DEPTH * sin(figure.pose.yaw)
+    g, aside = girth(figure), 6.0 * slide(figure)
     deep = {Collar.ROUND: 5.6, Collar.V: 12.5, Collar.POLO: 8.5}[kind or Collar.ROUND] * h
     a, b = figure.on_torso(-6.6 * g, -1.4 * h), figure.on_torso(6.6 * g, -1.4 * h)
-    low = figure.on_torso(slide, deep)
+    low = figure.on_torso(aside, deep)
     path = skia.Path()
     path.moveTo(*a)
     if kind is Collar.ROUND:
-        l1, l2 = figure.on_torso(slide - 4.6 * g, deep + 0.4), figure.on_torso(slide + 4.6 * g, deep + 0.4)
+        l1, l2 = figure.on_torso(aside - 4.6 * g, deep + 0.4), figure.on_torso(aside + 4.6 * g, deep + 0.4)
         path.cubicTo(*l1, *l2, *b)
     else:
         path.lineTo(*low)
@@ -294,7 +220,7 @@ def draw_lower(painter: Painter, figure: Figure, garment: Garment) -> None:
     """A skirt, or trousers' seat (their legs are drawn with the legs)."""
     w = figure.width
     left, right = (
-        [flank(figure, s, _half_at(halves(figure), v) + 0.6, v) for v in (WAIST - 2, 41.0, HIP)] for s in (-1, 1)
+        [flank(figure, s, half_at(halves(figure), v) + 0.6, v) for v in (WAIST - 2, 41.0, HIP)] for s in (-1, 1)
     )
     if garment.cut.form is Form.SKIRT:
         share = _HEM_OF_SKIRT[garment.cut.length]

@@ -11,12 +11,12 @@ from training.world.__main__ import main
 
 def test_sheet_draws_a_row_a_sample(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     out = tmp_path / "sheet.png"
-    monkeypatch.setattr(sys, "argv", ["world", "sheet", "--count", "2", "--rows", "96", "--out", str(out)])
+    monkeypatch.setattr(sys, "argv", ["world", "sheet", "--count", "2", "--rows", "48", "--out", str(out)])
     main()
     with Image.open(out) as picture:
         width, height = picture.size
-    assert width > 10 * 64
-    assert height > 2 * 96
+    assert width > 10 * 32
+    assert height > 2 * 48
 
 
 def test_pictures_writes_a_person_and_two_garments(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
