@@ -90,6 +90,13 @@ class StreamingVae(nn.Module):
         mode: Tensor = moments.chunk(2, dim=1)[0].float()
         return ((mode - self.mean) / self.std).squeeze(2)
 
+    def encode_video(self, clip: Tensor) -> Tensor:
+        """[B, 1 + 4 (F - 1), H, W, 3] uint8 -> [B, F, C, h, w]; the first frame gets a latent of its own."""
+        pixels = (clip.permute(0, 4, 1, 2, 3).to(self.vae.dtype) / 127.5) - 1
+        mode = self.vae._encode(pixels).chunk(2, dim=1)[0].float()
+        latent: Tensor = ((mode - self.mean) / self.std).transpose(1, 2)
+        return latent
+
     def decode(self, latent: Tensor, caches: Iterable[Tensor] | None) -> tuple[Tensor, tuple[Tensor, ...]]:
         """`decode_pixels` as pictures: [1, C, h, w] -> [1 or 4, H, W, 3] uint8, and the caches for the next latent."""
         pixels, new_caches = self.decode_pixels(latent, caches)

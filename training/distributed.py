@@ -15,8 +15,12 @@ from training.place import Place
 
 
 @contextmanager
-def place() -> Iterator[Place]:
-    """This process's place: the group that torchrun's environment names, or alone on the best device there is."""
+def place(*, sharded: bool = True) -> Iterator[Place]:
+    """This process's place: the group that torchrun's environment names, or alone on the best device there is.
+
+    Args:
+        sharded: a group shares the weights out (FSDP2); else each process holds them whole and gradients are averaged.
+    """
     cuda = torch.cuda.is_available()
     if "WORLD_SIZE" not in os.environ:
         yield Place(device=torch.device("cuda" if cuda else "cpu"))
@@ -26,7 +30,7 @@ def place() -> Iterator[Place]:
     dist.init_process_group("nccl" if cuda else "gloo")
     try:
         share = Share(rank=dist.get_rank(), world=dist.get_world_size())
-        mesh = init_device_mesh("cuda" if cuda else "cpu", (share.world,))
+        mesh = init_device_mesh("cuda" if cuda else "cpu", (share.world,)) if sharded else None
         yield Place(device=torch.device("cuda" if cuda else "cpu"), share=share, mesh=mesh)
     finally:
         dist.destroy_process_group()

@@ -9,6 +9,7 @@ from enum import StrEnum
 from typing import Any
 
 import torch
+import torch.distributed as dist
 from torch import Tensor, nn
 from torch.distributed.tensor import DTensor, distribute_tensor
 
@@ -81,6 +82,7 @@ class Optimiser:
     def step(self, step: int) -> dict[str, float]:
         """Clip, step, forget the gradients; returns the gradient's norm before clipping and the rate."""
         lr = self._config.lr_at(step, self._steps)
+        _average_over_processes(self._named.values())
         norm = nn.utils.clip_grad_norm_(self._named.values(), self._config.clip, error_if_nonfinite=True)
         for part in self._parts:
             for group in part.param_groups:
@@ -115,7 +117,22 @@ class Optimiser:
 
 
 def _is_hidden(name: str, parameter: Tensor) -> bool:
-    return parameter.ndim == 2 and "blocks." in name and name.endswith("weight")
+    """Matrices within the blocks, and convolutions but for those that embed."""
+    if parameter.ndim == 2:
+        return "blocks." in name and name.endswith("weight")
+    return parameter.ndim >= 4 and "embedding" not in name
+
+
+def _average_over_processes(parameters: Iterable[nn.Parameter]) -> None:
+    """Replicated weights: every process gets the mean gradient. FSDP2 has done so where weights are sharded."""
+    gradients = [parameter.grad for parameter in parameters if parameter.grad is not None]
+    if not dist.is_initialized() or any(isinstance(gradient, DTensor) for gradient in gradients):
+        return
+    flat = torch._utils._flatten_dense_tensors(gradients)
+    dist.all_reduce(flat)
+    flat /= dist.get_world_size()
+    for gradient, mean in zip(gradients, torch._utils._unflatten_dense_tensors(flat, gradients), strict=True):
+        gradient.copy_(mean)
 
 
 def whole(tensor: Tensor) -> Tensor:

@@ -1,0 +1,251 @@
+"""The codec's stage: diffusers' AutoencoderKLWan, at nano width, learns to carry the drawn world.
+
+Pictures first, which cost a third of what clips do, then crops of clips through the very chunks and caches of
+streaming. Loss: absolute error of pixels and of their differences (edges, patterns), and a small KL term, whose
+sampling also makes the decoder bear the small errors of a generated latent.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from diffusers import AutoencoderKLWan
+from diffusers.models.autoencoders.autoencoder_kl_wan import WanCausalConv3d, unpatchify
+from numpy.typing import NDArray
+from torch import Tensor
+
+from student.vae import VaeConfig
+from training.draws import Draws, Share
+from training.optimiser import OptimiserConfig
+from training.place import Place
+from training.stage import Part, Sampled
+from training.world import Split, draw_sample
+
+_STRIDE = 16
+_STATISTICS_CLIPS = 32
+_SHOWN = 4
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Phase:
+    """What steps see until step `until`.
+
+    Attributes:
+        samples: drawn in each step; each gives two whole pictures: the reference, and in turn product or first frame.
+        frames: length of each sample's clip, 1 + 4 n; 1: pictures only.
+        crop: rows and columns that are cut out of a clip, somewhere.
+    """
+
+    until: int
+    samples: int
+    frames: int
+    crop: tuple[int, int]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class VaeTraining:
+    """Numbers of the codec's training. `size`: rows and columns of a frame."""
+
+    phases: tuple[Phase, ...]
+    size: tuple[int, int]
+    optimiser: OptimiserConfig
+    kl_weight: float = 2e-3
+    ema: float = 0.995
+
+    @property
+    def steps(self) -> int:
+        return self.phases[-1].until
+
+    def phase(self, step: int) -> Phase:
+        return next(phase for phase in self.phases if step < phase.until)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class VaeBatch:
+    """Pixels in [-1, 1]: pictures [P, 3, 1, H, W] whole, clips [B, 3, T, h, w] cropped."""
+
+    pictures: Tensor
+    clips: Tensor | None
+
+
+class VaeStage:
+    """The codec under the loop of all stages."""
+
+    def __init__(self, config: VaeConfig, training: VaeTraining, *, seed: int, place: Place) -> None:
+        self.name, self.steps = "vae", training.steps
+        self._training, self._seed, self._place = training, seed, place
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(seed)
+            self.vae = config.build().train()
+        start_as_pictures(self.vae)
+        self.vae.to(place.device)
+        self._part = Part(self.vae, training.optimiser, steps=training.steps, ema=training.ema)
+        self.parts = {"vae": self._part}
+
+    def step(self, step: int) -> dict[str, float]:
+        phase, share, device = self._training.phase(step), self._place.share, self._place.device
+        batch = draw_batch(phase, self._training.size, seed=self._seed, step=step, share=share)
+        draws = Draws(self._seed, self.name, step, batch=share.world, share=share, device=device)
+        with single_frames_are_pictures():
+            parts = loss(self.vae, batch, kl_weight=self._training.kl_weight, draws=draws)
+            parts["loss"].backward()
+        return {name: part.item() for name, part in parts.items()} | self._part.step(step)
+
+    def result(self) -> Mapping[str, Tensor]:
+        """The averaged weights, with the latents' mean and deviation folded in, so that latents come normalised."""
+        with self._part.ema.applied():
+            mean, deviation = statistics(self.vae, self._training.size, seed=self._seed)
+            tensors = {name: tensor.detach().cpu().clone() for name, tensor in self.vae.state_dict().items()}
+        return folded(tensors, mean.cpu(), deviation.cpu())
+
+    @torch.no_grad()
+    def sample(self) -> Sampled:
+        """What the codec, as it is, makes of pictures and clips of the training's world."""
+        samples = [draw_sample(seed, Split.TRAIN, frames=17, size=self._training.size) for seed in range(_SHOWN)]
+        conditions = [_pixels(np.stack((sample.reference, sample.product))[:, None]) for sample in samples]
+        clips = [_pixels(sample.clip[None]) for sample in samples]
+        return Sampled(
+            conditions=torch.stack([means(self.vae, pixels.to(self._place.device))[:, :, 0] for pixels in conditions]),
+            video=torch.stack([means(self.vae, pixels.to(self._place.device))[0].transpose(0, 1) for pixels in clips]),
+        )
+
+
+def draw_batch(phase: Phase, size: tuple[int, int], *, seed: int, step: int, share: Share) -> VaeBatch:
+    """This process's part of what a step sees: a function of (seed, step)."""
+    pictures, clips = [], []
+    for number in range(*share.rows(phase.samples * share.world).indices(phase.samples * share.world)):
+        random = np.random.default_rng((seed, step, number))
+        sample = draw_sample(int(random.integers(2**62)), Split.TRAIN, frames=phase.frames, size=size)
+        pictures += [sample.reference, sample.clip[0] if number % 2 else sample.product]
+        rows, columns = (_part(random, whole, part) for whole, part in zip(size, phase.crop, strict=True))
+        clips.append(sample.clip[:, rows, columns])
+    clip = None if phase.frames == 1 else _pixels(np.stack(clips))
+    return VaeBatch(pictures=_pixels(np.stack(pictures)[:, None]), clips=clip)
+
+
+def start_as_pictures(vae: AutoencoderKLWan) -> None:
+    """Begin as a codec of single pictures: taps on the past are zero, and time is halved and doubled by repetition.
+
+    What is learnt from pictures then serves clips from their first step on.
+    """
+    with torch.no_grad():
+        for layer in vae.modules():
+            if isinstance(layer, WanCausalConv3d) and layer.kernel_size[0] > 1:
+                layer.weight[:, :, :-1] = 0
+                if layer.kernel_size[1] == 1:  # over time alone: in a resampling layer
+                    repeats = layer.out_channels // layer.in_channels
+                    layer.weight[:, :, -1, 0, 0] = torch.eye(layer.in_channels).repeat(repeats, 1)
+                    layer.bias.zero_()
+
+
+def loss(vae: AutoencoderKLWan, batch: VaeBatch, *, kl_weight: float, draws: Draws) -> dict[str, Tensor]:
+    """The weighted sum, `loss`, and its parts; PSNR in dB for people."""
+    parts: dict[str, list[Tensor]] = {}
+    for pixels in (batch.pictures, batch.clips):
+        if pixels is None:
+            continue
+        pixels = pixels.to(draws.device)
+        mean, log_variance = vae._encode(pixels).chunk(2, dim=1)
+        log_variance = log_variance.clamp(-20, 10)
+        noise = draws.normal(*mean.shape)[0]
+        error = decoded(vae, mean + torch.exp(0.5 * log_variance) * noise) - pixels
+        parts.setdefault("absolute", []).append(error.abs().mean())
+        parts.setdefault("edges", []).append(_edges(error))
+        parts.setdefault("kl", []).append(0.5 * (mean.square() + log_variance.exp() - 1 - log_variance).mean())
+        parts.setdefault("psnr", []).append(psnr(error.detach()))
+    means = {name: torch.stack(values).mean() for name, values in parts.items()}
+    return {"loss": means["absolute"] + means["edges"] + kl_weight * means["kl"]} | means
+
+
+def means(vae: AutoencoderKLWan, pixels: Tensor) -> Tensor:
+    """Latents [B, C, F, h, w] of pixels [B, 3, 1 + 4 (F - 1), H, W]: the posterior's mean, not normalised."""
+    latent: Tensor = vae._encode(pixels).chunk(2, dim=1)[0]
+    return latent
+
+
+def decoded(vae: AutoencoderKLWan, latent: Tensor) -> Tensor:
+    """Pixels [B, 3, T, H, W] of unnormalised latents; not clamped, as a clamp has no gradient outside."""
+    vae.clear_cache()
+    x = vae.post_quant_conv(latent)
+    parts = []
+    for i in range(x.shape[2]):
+        vae._conv_idx = [0]
+        part = vae.decoder(x[:, :, i : i + 1], feat_cache=vae._feat_map, feat_idx=vae._conv_idx, first_chunk=i == 0)
+        parts.append(part)
+    vae.clear_cache()
+    pixels: Tensor = unpatchify(torch.cat(parts, 2), vae.config.patch_size)
+    return pixels
+
+
+@torch.no_grad()
+def statistics(vae: AutoencoderKLWan, size: tuple[int, int], *, seed: int) -> tuple[Tensor, Tensor]:
+    """Mean and standard deviation [C] of the latents of clips, references and products."""
+    device = next(vae.parameters()).device
+    latents = []
+    for number in range(_STATISTICS_CLIPS):
+        sample_seed = int(np.random.default_rng((seed, number)).integers(2**62))
+        sample = draw_sample(sample_seed, Split.TRAIN, frames=17, size=size)
+        pictures = np.stack((sample.reference, sample.product))[:, None]
+        latents += [
+            means(vae, _pixels(pixels).to(device)).transpose(0, 1).flatten(1)
+            for pixels in (sample.clip[None], pictures)
+        ]
+    deviation, mean = torch.std_mean(torch.cat(latents, dim=1), dim=1)
+    return mean, deviation
+
+
+def folded(tensors: Mapping[str, Tensor], mean: Tensor, deviation: Tensor) -> dict[str, Tensor]:
+    """The same codec with latents (z - mean) / deviation; `quant_conv` gives means and log variances, C each."""
+    weight, bias = tensors["quant_conv.weight"], tensors["quant_conv.bias"]
+    scale = torch.cat((1 / deviation, torch.ones_like(deviation)))
+    shift = torch.cat((-mean / deviation, -2 * deviation.log()))
+    back = tensors["post_quant_conv.weight"]
+    return dict(tensors) | {
+        "quant_conv.weight": weight * scale.view(-1, 1, 1, 1, 1),
+        "quant_conv.bias": bias * scale + shift,
+        "post_quant_conv.weight": back * deviation.view(1, -1, 1, 1, 1),
+        "post_quant_conv.bias": tensors["post_quant_conv.bias"] + back.flatten(1) @ mean,
+    }
+
+
+@contextmanager
+def single_frames_are_pictures() -> Iterator[None]:
+    """Within, a causal convolution over one frame without a past uses its newest tap only: the others see zeros."""
+    whole = WanCausalConv3d.forward
+
+    def forward(self: WanCausalConv3d, x: Tensor, cache_x: Tensor | None = None) -> Tensor:
+        if cache_x is not None or x.shape[2] > 1 or self.kernel_size[0] == 1 or self._padding[4] == 0:
+            result: Tensor = whole(self, x, cache_x)
+            return result
+        return F.conv3d(F.pad(x, (*self._padding[:4], 0, 0)), self.weight[:, :, -1:], self.bias, self.stride)
+
+    WanCausalConv3d.forward = forward
+    try:
+        yield
+    finally:
+        WanCausalConv3d.forward = whole
+
+
+def psnr(error: Tensor) -> Tensor:
+    """In dB, of errors of pixels in [-1, 1]."""
+    return 10 * torch.log10(4 / error.square().mean())
+
+
+def _edges(error: Tensor) -> Tensor:
+    """The mean absolute difference between the errors of neighbouring pixels, down and across."""
+    return (error.diff(dim=-1).abs().mean() + error.diff(dim=-2).abs().mean()) / 2
+
+
+def _part(random: np.random.Generator, whole: int, part: int) -> slice:
+    first = int(random.integers((whole - part) // _STRIDE + 1)) * _STRIDE
+    return slice(first, first + part)
+
+
+def _pixels(frames: NDArray[np.uint8]) -> Tensor:
+    """[B, T, H, W, 3] uint8 -> [B, 3, T, H, W] in [-1, 1]."""
+    return torch.from_numpy(frames).permute(0, 4, 1, 2, 3).float() / 127.5 - 1
