@@ -11,28 +11,23 @@ from scipy import ndimage
 
 from contract.geometry import StudentGeometry
 from evaluation.cases import Case
-from evaluation.drive.script import Clip
+from evaluation.drive.script import Clip, Script
 from evaluation.metrics.arrays import Frames
 from training.world import Outfit, Pattern, Person, Split, draw_frame, draw_garment, draw_scene, wear
 
-CHUNKS_BEFORE, CHUNKS_AFTER = 3, 3
 Corruption = Callable[[Case, "DrawnSession"], Frames]
 
 
 class DrawnSession:
     """A switch as it should be shown, frame by frame at the motion's exact phases."""
 
-    def __init__(self, case: Case, geometry: StudentGeometry) -> None:
-        first, later = geometry.video_frames(first_chunk_of_segment=True), geometry.chunk_frames
-        ordinary = later * geometry.vae_temporal_stride
-        self.starts = (
-            *(0 if i == 0 else first + (i - 1) * ordinary for i in range(CHUNKS_BEFORE)),
-            *(first + (CHUNKS_BEFORE - 1) * ordinary + (0 if i == 0 else first + (i - 1) * ordinary)
-              for i in range(CHUNKS_AFTER)),
-        )  # fmt: skip
-        self.switch_frame = self.starts[CHUNKS_BEFORE]
-        self.after = first + (CHUNKS_AFTER - 1) * ordinary
+    def __init__(self, case: Case, script: Script, geometry: StudentGeometry) -> None:
+        assert script.switch is not None
         self.case = case
+        *starts, end = script.starts(geometry)
+        self.starts = tuple(starts)
+        self.switch_frame = self.starts[script.switch.chunk]
+        self.after = end - self.switch_frame
         self.before = self.draw(case.sample.outfit, range(self.switch_frame))
 
     def draw(

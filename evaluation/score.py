@@ -169,15 +169,18 @@ def _appearance(post: Frames, expected: Expected, worn: _Worn) -> dict[str, floa
 
 
 def _identity(post: Frames, expected: Expected, worn: _Worn) -> float:
-    """Judged where a frame's phase is one at which the other persons are drawn."""
-    on_grid = worn.phases % expected.others_step == 0
-    if not on_grid.any() or not expected.others:
+    """Judged in frames next to a phase at which the other persons are drawn, against the own head at that phase."""
+    step = expected.others_step
+    offset = (worn.phases + 1) % step - 1
+    near = abs(offset) <= 1
+    if not near.any() or not expected.others:
         return np.nan
-    worn = worn[on_grid]
-    place = worn.phases // expected.others_step
+    at_grid = (worn.phases[near] - offset[near]) % expected.truth.new.phases
+    worn = _Worn(phases=at_grid, new=worn.new[near])
+    place = at_grid // step
     own = (worn.drawn(expected.truth), worn.head(expected.truth))
     others = ((other.frames[place], other.head[place]) for other in expected.others)
-    return identity_rank(post[on_grid], [own, *others])
+    return identity_rank(post[near], [own, *others])
 
 
 def _boundaries(clip: Clip, truth: Truth, found: Distances, first: int) -> dict[str, float]:

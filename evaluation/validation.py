@@ -1,4 +1,4 @@
-"""`python -m evaluation validate`: every metric on drawings that are right, and on ones wrong in one known way each."""
+"""Validation: every metric on drawings that are right, and on ones wrong in one known way each."""
 
 from __future__ import annotations
 
@@ -9,7 +9,8 @@ import numpy as np
 
 from contract.geometry import StudentGeometry
 from evaluation.cases import Case
-from evaluation.corruptions import CHUNKS_BEFORE, CORRUPTIONS, DrawnSession
+from evaluation.conditions import DEFAULT, SessionPlan
+from evaluation.corruptions import CORRUPTIONS, DrawnSession
 from evaluation.intervals import interval
 from evaluation.score import METRICS, Marks, score
 
@@ -84,12 +85,13 @@ RULES = (
 
 def judge(case: Case, geometry: StudentGeometry, kinds: Sequence[str] = tuple(CORRUPTIONS)) -> dict[str, Marks]:
     """The case's marks on drawings of each kind."""
-    expected, session = case.expected(), DrawnSession(case, geometry)
+    plan = SessionPlan()
+    expected, session = case.expected(), DrawnSession(case, plan.switch(case, geometry, DEFAULT), geometry)
     return {
         kind: score(
             session.clip(CORRUPTIONS[kind](case, session)),
             expected,
-            switch_chunk=CHUNKS_BEFORE,
+            switch_chunk=plan.chunks_before,
             frames_per_second=geometry.frames_per_second,
         )
         for kind in kinds
