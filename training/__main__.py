@@ -21,44 +21,41 @@ from training.presets import PRESETS, Preset
 from training.sheet import Sheets
 from training.stage import Scene, Stage
 
-STAGES = ("teacher", "forcing")
+ORDER = ("teacher", "forcing", "reward", "dmd")
+"""What `run` trains; consistency distillation is the way out, by hand."""
 
 
 def main() -> int:
     arguments = _parse()
-    preset = PRESETS[arguments.preset]
-    names = STAGES if arguments.stage == "run" else (arguments.stage,)
     with place() as here:
-        for name in names:
+        for name in ORDER if arguments.stage == "run" else (arguments.stage,):
             folder = arguments.out / name
             if arguments.stage == "run" and (folder / loop.RESULT).exists():
                 continue
-            staged = _with_steps(preset, name, arguments.steps)
-            scene = Scene(preset=staged, source=_source(staged, name, arguments), place=here)
-            done = loop.train(
-                _stage(name, scene, arguments),
-                folder,
-                pace=loop.Pace(
-                    save_every=arguments.save_every, sample_every=arguments.sample_every, minutes=arguments.minutes
-                ),
-                share=here.share,
-                draw=_sheets(staged, arguments.vae or arguments.out / "vae" / "vae.safetensors"),
-                agree=stop_together,
+            preset = _altered(PRESETS[arguments.preset], name, arguments)
+            scene = Scene(preset=preset, source=_source(preset, name, arguments), place=here)
+            pace = loop.Pace(
+                save_every=arguments.save_every, sample_every=arguments.sample_every, minutes=arguments.minutes
             )
-            if not done:
+            draw = _sheets(preset, arguments.vae or arguments.out / "vae" / "vae.safetensors")
+            stage = _stage(name, scene, arguments)
+            if not loop.train(stage, folder, pace=pace, share=here.share, draw=draw, agree=stop_together):
                 return 1
     return 0
 
 
 def _parse() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m training", description=__doc__)
-    parser.add_argument("stage", choices=("run", *STAGES))
+    parser.add_argument("stage", choices=("run", *ORDER, "consistency"))
     parser.add_argument("--preset", choices=sorted(PRESETS), required=True)
     parser.add_argument("--out", type=Path, required=True, help="folder of the run; a folder in it for each stage")
     parser.add_argument("--data", type=Path, help="folder of latent shards (default: OUT/latents)")
     parser.add_argument("--shards", type=int, required=True, help="how many of them count")
     parser.add_argument("--vae", type=Path, help="weights that decode samples (default: OUT/vae/vae.safetensors)")
     parser.add_argument("--init", type=Path, help="weights to start from (default: the stage before)")
+    parser.add_argument("--teacher", type=Path, help="dmd: weights of the scores (default: OUT/teacher)")
+    parser.add_argument("--reward", type=Path, help="dmd: weights of the critic (default: OUT/reward)")
+    parser.add_argument("--vanilla", action="store_true", help="dmd: no reward, every frame weighs the same")
     parser.add_argument("--text", type=Path, help="weights of a text encoder that is not trained here")
     parser.add_argument("--steps", type=int, help="instead of the preset's")
     parser.add_argument("--minutes", type=float, help="stop with a checkpoint after so long")
@@ -67,11 +64,12 @@ def _parse() -> argparse.Namespace:
     return parser.parse_args()
 
 
-def _with_steps(preset: Preset, name: str, steps: int | None) -> Preset:
-    if steps is None:
-        return preset
-    config = dataclasses.replace(getattr(preset, name), steps=steps)
-    return dataclasses.replace(preset, **{name: config})
+def _altered(preset: Preset, name: str, arguments: argparse.Namespace) -> Preset:
+    """The preset with what the command line changes of it."""
+    changes = {} if arguments.steps is None else {"steps": arguments.steps}
+    if name == "dmd" and arguments.vanilla:
+        changes["tau"] = None
+    return dataclasses.replace(preset, **{name: dataclasses.replace(getattr(preset, name), **changes)})
 
 
 def _source(preset: Preset, name: str, arguments: argparse.Namespace) -> LatentSource:
@@ -88,12 +86,27 @@ def _source(preset: Preset, name: str, arguments: argparse.Namespace) -> LatentS
 
 
 def _stage(name: str, scene: Scene, arguments: argparse.Namespace) -> Stage:
-    def before(stage: str) -> Path:
-        return arguments.init or arguments.out / stage / loop.RESULT
+    def left_by(stage: str, chosen: Path | None) -> Path:
+        default: Path = arguments.out / stage / loop.RESULT
+        return chosen or default
 
+    init, text = arguments.init, arguments.text
     if name == "teacher":
-        return stages.teacher_stage(scene, init=arguments.init, text=arguments.text)
-    return stages.forcing_stage(scene, init=before("teacher"), text=arguments.text)
+        return stages.teacher_stage(scene, init=init, text=text)
+    if name == "forcing":
+        return stages.forcing_stage(scene, init=left_by("teacher", init), text=text)
+    if name == "reward":
+        return stages.reward_stage(scene)
+    if name == "consistency":
+        return stages.consistency_stage(scene, init=left_by("forcing", init), text=text)
+    critic = None if arguments.vanilla else stages.trained_reward(scene, left_by("reward", arguments.reward))
+    return stages.dmd_stage(
+        scene,
+        generator=left_by("forcing", init),
+        teacher=left_by("teacher", arguments.teacher),
+        reward=critic,
+        text=text,
+    )
 
 
 def _sheets(preset: Preset, weights: Path) -> Sheets | None:

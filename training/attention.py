@@ -21,7 +21,7 @@ def attend(frames: Tensor, *, tokens_per_frame: int, device: torch.device) -> At
     if device.type == "cuda":
         block_mask = flex_mask(frames, tokens_per_frame=tokens_per_frame, device=device)
         compiled = torch.compile(flex_attention, dynamic=False)
-        return lambda q, k, v: compiled(q, k, v, block_mask=block_mask)  # type: ignore[no-any-return]
+        return lambda q, k, v: compiled(q, k, v, block_mask=block_mask)
     return by_blocks(frames, tokens_per_frame=tokens_per_frame)
 
 
@@ -45,7 +45,7 @@ def flex_mask(frames: Tensor, *, tokens_per_frame: int, device: torch.device) ->
 def flex(frames: Tensor, *, tokens_per_frame: int, device: torch.device) -> Attend:
     """FlexAttention without compilation: slow, for comparison."""
     block_mask = flex_mask(frames, tokens_per_frame=tokens_per_frame, device=device)
-    return lambda q, k, v: flex_attention(q, k, v, block_mask=block_mask)  # type: ignore[return-value]
+    return lambda q, k, v: flex_attention(q, k, v, block_mask=block_mask)
 
 
 def by_blocks(frames: Tensor, *, tokens_per_frame: int) -> Attend:

@@ -9,10 +9,10 @@ import torch
 from torch import Tensor
 
 from contract.geometry import CONDITION_FRAMES
-from student.dit import CausalDiT
+from student.dit import Attend, CausalDiT
 from student.rollout import LatentStream
 from student.teacher_forcing import frame_mask
-from training.attention import Attend, attend
+from training.attention import attend
 from training.batch import LatentBatch
 from training.draws import Draws
 from training.networks import Networks

@@ -48,8 +48,10 @@ class Networks:
         """
         networks = cls.untrained(preset, device)
         load(networks.network, weights, prefix=NETWORK if holds(weights, NETWORK) else "")
-        text_prefix = TEXT_ENCODER if text is None else ""
-        load(networks.text_encoder, text or weights, prefix=text_prefix, rename=same_name)
+        if text is None:
+            load(networks.text_encoder, weights, prefix=TEXT_ENCODER, rename=same_name)
+        else:
+            load(networks.text_encoder.encoder, text, rename=same_name)
         return networks
 
     def context(self, captions: Sequence[str], preset: Preset) -> Tensor:

@@ -29,7 +29,7 @@ class Place:
         """A backbone ready for training: recomputed, compiled and sharded as the preset and the place want."""
         for block in network.blocks:
             if preset.checkpointed:
-                block.forward = partial(checkpoint, block.forward, use_reentrant=False)  # type: ignore[method-assign]
+                block.forward = partial(checkpoint, block.forward, use_reentrant=False)
             if preset.compiled if compiled is None else compiled:
                 block.compile()
         if self.mesh:

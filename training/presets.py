@@ -13,7 +13,6 @@ from student.vae import VaeConfig
 from training.noise import NoiseLevels, Target
 from training.optimiser import Method, OptimiserConfig
 
-
 _SCHEDULE = DenoisingSchedule()
 
 
@@ -103,7 +102,6 @@ class ConsistencyConfig:
     optimiser: OptimiserConfig
     full_captions: float = 1.0
     levels: int = 48
-    guidance: float = 0.0
     ema: float = 0.99
 
 
@@ -182,7 +180,7 @@ PAPER_5B = Preset(
         levels=_PAPER_LEVELS,
     ),
     consistency=ConsistencyConfig(
-        steps=4000, batch=64, guidance=3.0, optimiser=OptimiserConfig(lr=1e-6, betas=_SCORE_BETAS, clip=10.0)
+        steps=4000, batch=64, optimiser=OptimiserConfig(lr=1e-6, betas=_SCORE_BETAS, clip=10.0)
     ),
 )
 

@@ -24,19 +24,22 @@ class Sheets:
     @torch.no_grad()
     def __call__(self, sampled: Sampled, path: Path) -> None:
         rows = [
-            torch.cat((*(self._frames(latent[None]) for latent in conditions), self._frames(video)[:: self._every]))
-            for conditions, video in zip(sampled.conditions.cpu(), sampled.video.cpu(), strict=True)
+            torch.cat(
+                (*(frames(self._vae, latent[None]) for latent in conditions), frames(self._vae, video)[:: self._every])
+            )
+            for shown, video in zip(sampled.conditions.cpu(), sampled.video.cpu(), strict=True)
         ]
         Image.fromarray(_grid(torch.stack(rows)).numpy()).save(path)
 
-    def _frames(self, latents: Tensor) -> Tensor:
-        """[F, C, h, w] -> [1 + 4 (F - 1), H, W, 3] uint8."""
-        caches: tuple[Tensor, ...] | None = None
-        frames = []
-        for latent in latents:
-            shown, caches = self._vae.decode(latent[None], caches)
-            frames.append(shown)
-        return torch.cat(frames)
+
+def frames(vae: StreamingVae, latents: Tensor) -> Tensor:
+    """A video [F, C, h, w] -> its frames [1 + 4 (F - 1), H, W, 3] uint8."""
+    caches: tuple[Tensor, ...] | None = None
+    shown = []
+    for latent in latents:
+        decoded, caches = vae.decode(latent[None], caches)
+        shown.append(decoded)
+    return torch.cat(shown)
 
 
 def _grid(pictures: Tensor) -> Tensor:

@@ -16,7 +16,8 @@ from training.optimiser import Optimiser, OptimiserConfig, whole
 from training.place import Place
 from training.presets import Preset
 
-_SHOWN = 4
+SHOWN = 4
+"""Samples that are drawn for people to look at."""
 Loss = Callable[[Networks, Preset, LatentBatch, Draws], Tensor]
 Sampler = Callable[[Networks, Preset, LatentBatch, Draws], Tensor]
 
@@ -118,7 +119,7 @@ class NetworkStage:
         self._scene, self._networks, self._loss, self._sampler = scene, networks, loss, sampler
         networks.text_encoder.requires_grad_(train_text)
         self._part = Part(Trained(networks, text=train_text), optimiser, steps=steps, ema=ema)
-        self.parts = {"network": self._part}
+        self.parts: Mapping[str, Part] = {"network": self._part}
 
     def step(self, step: int) -> dict[str, float]:
         batch = self._scene.batch(step)
@@ -128,17 +129,17 @@ class NetworkStage:
         return {"loss": loss.item(), **self._part.step(step)}
 
     def result(self) -> Mapping[str, Tensor]:
-        return _with_text(self._part.averaged(), self._networks, self._scene.preset)
+        return with_text(self._part.averaged(), self._networks, self._scene.preset)
 
     def sample(self) -> Sampled | None:
-        batch = self._scene.batch(0).first(_SHOWN)
+        batch = self._scene.batch(0).first(SHOWN)
         draws = self._scene.draws(self.name, "sample", batch=batch)
         with self._part.ema.applied():
             video = self._sampler(self._networks, self._scene.preset, batch, draws)
         return Sampled(conditions=batch.conditions, video=video)
 
 
-def _with_text(tensors: dict[str, Tensor], networks: Networks, preset: Preset) -> Mapping[str, Tensor]:
+def with_text(tensors: dict[str, Tensor], networks: Networks, preset: Preset) -> Mapping[str, Tensor]:
     """Add the text encoder, where it was made here and the next stage could get it nowhere else."""
     if not preset.teacher.train_text or any(name.startswith(TEXT_ENCODER) for name in tensors):
         return tensors
