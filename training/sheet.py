@@ -25,7 +25,7 @@ class Sheets:
     def __call__(self, sampled: Sampled, path: Path) -> None:
         rows = [
             torch.cat(
-                (*(frames(self._vae, latent[None]) for latent in conditions), frames(self._vae, video)[:: self._every])
+                [*(frames(self._vae, latent[None]) for latent in shown), frames(self._vae, video)[:: self._every]]
             )
             for shown, video in zip(sampled.conditions.cpu(), sampled.video.cpu(), strict=True)
         ]
