@@ -96,11 +96,11 @@ class Case:
             person=np.stack([part.person for part in parts]),
         )
 
-    def truth(self) -> Truth:
+    def truth(self, old: Outfit, new: Outfit) -> Truth:
         motion = self.sample.motion
         return Truth(
-            old=self.drawings(self.sample.outfit),
-            new=self.drawings(self.switched_to),
+            old=self.drawings(old),
+            new=self.drawings(new),
             background=self._background(),
             phases_per_frame=PHASES * motion.cycles_per_second / FRAMES_PER_SECOND,
         )
@@ -111,19 +111,27 @@ class Case:
         )
         return np.ascontiguousarray(picture[..., :3])
 
-    def expected(self) -> Expected:
-        truth, sample = self.truth(), self.sample
+    def expected_after_switch(self) -> Expected:
+        """What the switch from `garment` to `other` must show."""
+        return self._expected(self.sample.garment, self.sample.other)
+
+    def expected_from_start(self) -> Expected:
+        """What the session must show from its start on: `garment`, while the reference picture shows `worn`."""
+        return self._expected(self.sample.worn, self.sample.garment)
+
+    def _expected(self, old: Garment, new: Garment) -> Expected:
+        outfit = wear(self.sample.outfit, new)
+        truth = self.truth(wear(self.sample.outfit, old), outfit)
         return Expected(
             truth=truth,
-            patterns={pattern.value: self._signature(pattern, truth) for pattern in Pattern},
-            pattern=sample.other.pattern.value,
-            others=tuple(self.drawings(self.switched_to, _OTHERS_STEP, person) for person in self.others()),
+            patterns={pattern.value: self._signature(replace(new, pattern=pattern), truth) for pattern in Pattern},
+            pattern=new.pattern.value,
+            others=tuple(self.drawings(outfit, _OTHERS_STEP, person) for person in self.others()),
             others_step=_OTHERS_STEP,
         )
 
-    def _signature(self, pattern: Pattern, truth: Truth) -> Floats:
+    def _signature(self, garment: Garment, truth: Truth) -> Floats:
         phases = np.arange(0, PHASES, _PATTERN_STEP)
-        garment = replace(self.sample.other, pattern=pattern)
         return signature(self.frames(wear(self.sample.outfit, garment), phases), truth.new.garment[phases])
 
     def others(self) -> list[Person]:

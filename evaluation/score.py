@@ -81,6 +81,9 @@ class Expected:
 def score(clip: Clip, expected: Expected, *, switch_chunk: int, frames_per_second: int) -> Marks:
     """Judge the clip from chunk `switch_chunk` on, whether or not the garment was switched there.
 
+    From chunk 0 on, the whole clip is judged as a session that began in the old garment's picture: it has no step and
+    no direction to keep.
+
     The garment is judged against the new one; silhouette, head, background and body against the drawing of the garment
     that each frame is nearer to, since they must be right whatever is worn.
     """
@@ -96,11 +99,18 @@ def score(clip: Clip, expected: Expected, *, switch_chunk: int, frames_per_secon
     marks |= _appearance(post, expected, worn)
     marks["identity"] = _identity(post, expected, worn)
     marks |= _boundaries(clip, truth, found, first)
+    marks["direction"] = _direction(found, truth, first)
     marks["amplitude"] = relative_amplitude(post, truth, after.phase)
     marks["forward"] = forward_share(after, truth)
-    verdict = direction(_part(found, first - DIRECTION_FRAMES, first), after, truth)
-    marks["direction"] = float(verdict.goes_on) if verdict.decidable else np.nan
     return marks
+
+
+def _direction(found: Distances, truth: Truth, first: int) -> float:
+    if first < DIRECTION_FRAMES:
+        return np.nan
+    before, after = _part(found, first - DIRECTION_FRAMES, first), _part(found, first, first + DIRECTION_FRAMES)
+    verdict = direction(before, after, truth)
+    return float(verdict.goes_on) if verdict.decidable else np.nan
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -187,11 +197,13 @@ def _boundaries(clip: Clip, truth: Truth, found: Distances, first: int) -> dict[
     garment = truth.old.garment[found.nearest_old] | truth.new.garment[found.nearest_new]
     step = steps(clip.frames, garment)
     ordinary = [step[start - 1] for start in clip.starts[1:] if start != first]
-    return {"jump": float(step[first - 1]), "ordinary": float(np.mean(ordinary)) if ordinary else np.nan}
+    return {
+        "jump": float(step[first - 1]) if first else np.nan,
+        "ordinary": float(np.mean(ordinary)) if ordinary else np.nan,
+    }
 
 
 def _part(found: Distances, first: int, last: int) -> Distances:
-    first = max(first, 0)
     return Distances(old=found.old[first:last], new=found.new[first:last])
 
 

@@ -86,7 +86,7 @@ RULES = (
 def judge(case: Case, geometry: StudentGeometry, kinds: Sequence[str] = tuple(CORRUPTIONS)) -> dict[str, Marks]:
     """The case's marks on drawings of each kind."""
     plan = SessionPlan()
-    expected, session = case.expected(), DrawnSession(case, plan.switch(case, geometry, DEFAULT), geometry)
+    expected, session = case.expected_after_switch(), DrawnSession(case, plan.switch(case, geometry, DEFAULT), geometry)
     return {
         kind: score(
             session.clip(CORRUPTIONS[kind](case, session)),

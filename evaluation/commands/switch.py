@@ -45,7 +45,7 @@ class SwitchTask:
     pictured: frozenset[tuple[int, int]]
 
     def __call__(self, bench: Bench, case: Case) -> CaseResult:
-        expected = case.expected()
+        expected = case.expected_after_switch()
         clips = self._bounds(bench, case) | self.plan.play(bench.driver, case, self.conditions)
         rate = bench.driver.geometry.frames_per_second
         marks = {

@@ -4,17 +4,20 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Sequence
+from typing import TypeVar
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from contract import byte_tokenizer
 from contract.geometry import StudentGeometry
 from evaluation.drive.script import Clip, Opening, Picture, Script
 from evaluation.metrics.arrays import Frames
 from student.rollout import LatentStream, VideoStream, philox_noise
 from student.student import Student
+from training.captions import contexts
+
+Stream = TypeVar("Stream", LatentStream, VideoStream)
 
 
 @torch.no_grad()
@@ -24,14 +27,13 @@ def text_context(student: Student, prompt: str) -> Tensor:
     Raises:
         ValueError: the prompt has more tokens than the student reads.
     """
-    ids, length = byte_tokenizer.encode(prompt), student.geometry.text_tokens
-    if len(ids) > length:
-        raise ValueError(f"the prompt has {len(ids)} tokens, and the student reads {length}: {prompt!r}")
-    tokens = torch.full((1, length), byte_tokenizer.PAD_ID, dtype=torch.int64)
-    tokens[0, : len(ids)] = torch.tensor(ids)
-    mask = (torch.arange(length) < len(ids)).long()[None]
-    context: Tensor = student.text_encoder(tokens, mask)
-    return context
+    return contexts(student.text_encoder, [prompt], length=student.geometry.text_tokens, device=torch.device("cpu"))
+
+
+def fork(stream: Stream, student: Student) -> Stream:
+    """A copy of the stream's state, to go on with apart; the networks stay one."""
+    shared = (student.network, student.vae, student.geometry)
+    return copy.deepcopy(stream, {id(part): part for part in shared})
 
 
 class ReferenceDriver:
@@ -67,7 +69,7 @@ class ReferenceDriver:
             for place, script in scripts:
                 switches = script.switch is not None and script.switch.chunk == chunk
                 if switches or (script.switch is None and script.chunks == chunk):
-                    rest = self._after_switch(self._fork(stream), script) if switches else []
+                    rest = self._after_switch(fork(stream, self._student), script) if switches else []
                     clips[place] = _clip([*common, *rest])
             if len(clips) == len(scripts):
                 return clips
@@ -91,11 +93,6 @@ class ReferenceDriver:
             garment=_tensor(opening.garment),
             text_context=text_context(student, opening.prompt),
         )
-
-    def _fork(self, stream: VideoStream) -> VideoStream:
-        """A copy of the stream's state; the networks stay one."""
-        shared = (self._student.network, self._student.vae, self._student.geometry)
-        return copy.deepcopy(stream, {id(part): part for part in shared})
 
 
 def _clip(chunks: list[Frames]) -> Clip:
