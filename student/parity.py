@@ -1,4 +1,4 @@
-"""Compare this student with a recorded rollout of the reference implementation, tensor by tensor.
+"""Compare this student with recorded rollouts of the reference implementation, tensor by tensor.
 
 Prints the largest absolute error of each recorded tensor. Exits 0 if all are within 1e-5, 1 if one is not, 2 if the
 files cannot be compared.
@@ -118,18 +118,25 @@ def main(arguments: list[str] | None = None) -> int:
         prog="python -m student.parity", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument(
-        "file",
+        "files",
         type=Path,
+        nargs="+",
         metavar="FILE.safetensors",
-        help="the recorded rollout; its configuration lies beside it in FILE.json, and FILE.teacher.safetensors there, "
-        "a bidirectional forward and the teacher-forcing mask, is compared too",
+        help="a recorded rollout; its configuration lies beside it in FILE.json, and FILE.teacher.safetensors there, "
+        "a bidirectional forward and the teacher-forcing mask, is compared too; of several the worst exit code counts",
     )
-    path = parser.parse_args(arguments).file
+    paths = parser.parse_args(arguments).files
+    teachers = {path.with_suffix(".teacher.safetensors") for path in paths}  # compared with their rollouts
+    return max(_report(parser.prog, path) for path in paths if path not in teachers)
+
+
+def _report(program: str, path: Path) -> int:
+    """Print the errors of one recording; its exit code."""
     try:
         recording = Recording.read(path)
         errors = compare(recording)
     except (RecordingError, checkpoint.CheckpointError) as error:
-        print(f"{parser.prog}: {error}", file=sys.stderr)
+        print(f"{program}: {error}", file=sys.stderr)
         return 2
     for name, largest in errors.items():
         print(f"{name:24} {largest:.2e}")

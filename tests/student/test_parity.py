@@ -54,6 +54,18 @@ def test_errors_stay_at_the_last_digits_of_float32(path: Path) -> None:
     assert max(parity.compare(Recording.read(path)).values()) < 4e-6
 
 
+def test_a_whole_folder_is_compared_and_the_worst_counts(copied: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    spoilt = shutil.copy(copied, copied.with_name("spoilt.safetensors"))
+    shutil.copy(copied.with_suffix(".json"), spoilt.with_suffix(".json"))
+    _spoil(spoilt, lambda tensors: tensors["latents"].view(-1)[:1].add_(1.0))
+    assert parity.main([str(path) for path in sorted(copied.parent.glob("*.safetensors"))]) == 1
+    verdicts = [line for line in capsys.readouterr().out.splitlines() if "largest absolute error" in line]
+    assert [(line.partition(":")[0], line.split()[-1]) for line in verdicts] == [
+        ("rollout_full.safetensors", "pass"),
+        ("spoilt.safetensors", "FAIL"),
+    ]
+
+
 def test_both_kinds_of_recording_are_there() -> None:
     assert [path.stem for path in RECORDINGS] == ["rollout_full", "rollout_windowed"]
 
