@@ -14,31 +14,40 @@ from student.checkpoint import load, same_name
 from student.vae import StreamingVae
 from training import loop, stages
 from training.batch import LatentSource
-from training.dataset import LatentData
+from training.dataset import LatentData, StreamShape, write_shards
 from training.distributed import place, stop_together
 from training.draws import seed_of
-from training.presets import PRESETS, Preset
+from training.place import Place
+from training.presets import PRESETS, CodecConfig, Preset
 from training.sheet import Sheets
 from training.stage import Scene, Stage
+from training.vae import VaeStage
 
-ORDER = ("teacher", "forcing", "reward", "dmd")
-"""What `run` trains; consistency distillation is the way out, by hand."""
+LATENTS = "latents"
+ORDER = ("vae", LATENTS, "teacher", "forcing", "reward", "dmd")
+"""What `run` does; consistency distillation is the way out, by hand. Without a codec it begins with the teacher."""
 
 
 def main() -> int:
     arguments = _parse()
-    with place() as here:
-        for name in ORDER if arguments.stage == "run" else (arguments.stage,):
+    whole = PRESETS[arguments.preset]
+    names = [arguments.stage]
+    if arguments.stage == "run":
+        names = [name for name in ORDER if whole.codec or name not in ("vae", LATENTS)]
+    with place(sharded=not arguments.replicate) as here:
+        for name in names:
             folder = arguments.out / name
+            if name == LATENTS:
+                _write_latents(whole, here, arguments)
+                continue
             if arguments.stage == "run" and (folder / loop.RESULT).exists():
                 continue
-            preset = _altered(PRESETS[arguments.preset], name, arguments)
-            scene = Scene(preset=preset, source=_source(preset, name, arguments), place=here)
+            preset = _altered(whole, name, arguments)
             pace = loop.Pace(
                 save_every=arguments.save_every, sample_every=arguments.sample_every, minutes=arguments.minutes
             )
-            draw = _sheets(preset, arguments.vae or arguments.out / "vae" / "vae.safetensors")
-            stage = _stage(name, scene, arguments)
+            stage = _codec_stage(preset, here) if name == "vae" else _network_stage(preset, name, here, arguments)
+            draw = _sheets(preset, stage, arguments)
             if not loop.train(stage, folder, pace=pace, share=here.share, draw=draw, agree=stop_together):
                 return 1
     return 0
@@ -50,8 +59,8 @@ def _parse() -> argparse.Namespace:
     parser.add_argument("--preset", choices=sorted(PRESETS), required=True)
     parser.add_argument("--out", type=Path, required=True, help="folder of the run; a folder in it for each stage")
     parser.add_argument("--data", type=Path, help="folder of latent shards (default: OUT/latents)")
-    parser.add_argument("--shards", type=int, required=True, help="how many of them count")
-    parser.add_argument("--vae", type=Path, help="weights that decode samples (default: OUT/vae/vae.safetensors)")
+    parser.add_argument("--shards", type=int, help="how many of them count (default: the preset's)")
+    parser.add_argument("--vae", type=Path, help=f"the codec's weights (default: OUT/vae/{loop.RESULT})")
     parser.add_argument("--init", type=Path, help="weights to start from (default: the stage before)")
     parser.add_argument("--teacher", type=Path, help="dmd: weights of the scores (default: OUT/teacher)")
     parser.add_argument("--reward", type=Path, help="dmd: weights of the critic (default: OUT/reward)")
@@ -61,11 +70,19 @@ def _parse() -> argparse.Namespace:
     parser.add_argument("--minutes", type=float, help="stop with a checkpoint after so long")
     parser.add_argument("--save-every", type=int, default=50, metavar="STEPS")
     parser.add_argument("--sample-every", type=int, default=500, metavar="STEPS")
-    return parser.parse_args()
+    parser.add_argument(
+        "--replicate", action="store_true", help="under torchrun: whole weights on each process, as small networks want"
+    )
+    arguments = parser.parse_args()
+    if arguments.stage in ("vae", LATENTS) and not PRESETS[arguments.preset].codec:
+        parser.error(f"the preset {arguments.preset} trains no VAE: its latents come from elsewhere")
+    return arguments
 
 
 def _altered(preset: Preset, name: str, arguments: argparse.Namespace) -> Preset:
     """The preset with what the command line changes of it."""
+    if name == "vae":
+        return preset
     changes = {} if arguments.steps is None else {"steps": arguments.steps}
     if name == "dmd" and arguments.vanilla:
         changes["tau"] = None
@@ -76,13 +93,48 @@ def _source(preset: Preset, name: str, arguments: argparse.Namespace) -> LatentS
     config = getattr(preset, name)
     return LatentData(
         arguments.data or arguments.out / "latents",
-        shards=arguments.shards,
+        shards=_shards(preset, arguments),
         seed=seed_of(preset.seed, name),
         batch=config.batch,
         chunks=preset.chunks,
         chunk_frames=preset.geometry.chunk_frames,
         full_captions=config.full_captions,
     )
+
+
+def _shards(preset: Preset, arguments: argparse.Namespace) -> int:
+    if arguments.shards:
+        return int(arguments.shards)
+    if preset.codec is None:
+        raise SystemExit(f"--shards: the preset {preset.name} does not say how many latent shards there are")
+    return preset.codec.shards
+
+
+def _codec_stage(preset: Preset, here: Place) -> VaeStage:
+    assert preset.codec is not None
+    return VaeStage(preset.codec, size=_size(preset), seed=preset.seed, place=here)
+
+
+def _write_latents(preset: Preset, here: Place, arguments: argparse.Namespace) -> None:
+    assert preset.codec is not None
+    write_shards(
+        arguments.data or arguments.out / LATENTS,
+        _shards(preset, arguments),
+        vae=_codec(preset.codec, _codec_weights(arguments)),
+        seed=preset.seed,
+        shape=StreamShape(latents=preset.codec.stream_latents, size=_size(preset)),
+        share=here.share,
+    )
+    stop_together(False)  # nobody goes on before all shards are there
+
+
+def _size(preset: Preset) -> tuple[int, int]:
+    return (preset.geometry.frame_height, preset.geometry.frame_width)
+
+
+def _network_stage(preset: Preset, name: str, here: Place, arguments: argparse.Namespace) -> Stage:
+    scene = Scene(preset=preset, source=_source(preset, name, arguments), place=here)
+    return _stage(name, scene, arguments)
 
 
 def _stage(name: str, scene: Scene, arguments: argparse.Namespace) -> Stage:
@@ -109,13 +161,25 @@ def _stage(name: str, scene: Scene, arguments: argparse.Namespace) -> Stage:
     )
 
 
-def _sheets(preset: Preset, weights: Path) -> Sheets | None:
+def _sheets(preset: Preset, stage: Stage, arguments: argparse.Namespace) -> Sheets | None:
     """Samples are drawn where there is a decoder to draw them."""
-    if preset.vae is None or not weights.exists():
+    if isinstance(stage, VaeStage):
+        return Sheets(StreamingVae(stage.vae))
+    weights = _codec_weights(arguments)
+    if preset.codec is None or not weights.exists():
         return None
-    vae = preset.vae.build()
+    return Sheets(_codec(preset.codec, weights))
+
+
+def _codec_weights(arguments: argparse.Namespace) -> Path:
+    weights: Path = arguments.vae or arguments.out / "vae" / loop.RESULT
+    return weights
+
+
+def _codec(config: CodecConfig, weights: Path) -> StreamingVae:
+    vae = config.network.build()
     load(vae, weights, rename=same_name)
-    return Sheets(StreamingVae(vae).eval().requires_grad_(False))
+    return StreamingVae(vae).eval().requires_grad_(False)
 
 
 if __name__ == "__main__":

@@ -7,6 +7,7 @@ one, and several processes share the work. A batch is a function of (seed, step)
 from __future__ import annotations
 
 import json
+import time
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -18,7 +19,8 @@ from torch import Tensor
 
 from student.vae import StreamingVae
 from training.batch import LatentBatch
-from training.world import Split, draw_sample, dynamic_caption
+from training.draws import WHOLE, Share
+from training.world import Split, brief_caption, draw_sample, dynamic_caption
 
 STREAMS_PER_SHARD = 64
 PHASE_TOLD = 0.5
@@ -51,9 +53,8 @@ def write_shard(folder: Path, number: int, *, vae: StreamingVae, seed: int, shap
         garments.append(conditions[1].numpy())
         videos.append(video.numpy())
         phase = sample.motion.phase(0)
-        captions.append(
-            [sample.static_caption, *(dynamic_caption(sample.person, sample.motion, told) for told in (phase, None))]
-        )
+        dynamic = [dynamic_caption(sample.person, sample.motion, told) for told in (phase, None)]
+        captions.append([brief_caption(sample.person, sample.garment), *dynamic])
     arrays = {
         "reference": np.stack(references).astype(np.float16),
         "garment": np.stack(garments).astype(np.float16),
@@ -66,6 +67,21 @@ def write_shard(folder: Path, number: int, *, vae: StreamingVae, seed: int, shap
         np.savez(file, **arrays)
     partial.rename(path)
     return path
+
+
+def write_shards(
+    folder: Path, shards: int, *, vae: StreamingVae, seed: int, shape: StreamShape, share: Share = WHOLE
+) -> None:
+    """Write this process's part of the missing shards, and say how it goes."""
+    missing = [number for number in range(shards) if not _shard(folder, number).exists()]
+    mine = missing[share.rank :: share.world]
+    began = time.monotonic()
+    for done, number in enumerate(mine, 1):
+        path = write_shard(folder, number, vae=vae, seed=seed, shape=shape)
+        spent = time.monotonic() - began
+        print(
+            f"{path} {done}/{len(mine)}, {spent:.0f} s gone, {spent / done * (len(mine) - done):.0f} s left", flush=True
+        )
 
 
 class LatentData:

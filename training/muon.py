@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from typing import Any
 
 import torch
+import torch.distributed as dist
 from torch import Tensor
 from torch.optim import Optimizer
 
@@ -42,18 +43,31 @@ class Muon(Optimizer):
     def step(self, closure: Any = None) -> None:  # type: ignore[override]
         assert closure is None
         for group in self.param_groups:
-            for parameter in group["params"]:
-                if parameter.grad is not None:
-                    self._update(parameter, parameter.grad, group)
+            parameters = [parameter for parameter in group["params"] if parameter.grad is not None]
+            ahead = [self._ahead(parameter, parameter.grad, group["momentum"]) for parameter in parameters]
+            updates = _shared_out([gradient.flatten(1) for gradient in ahead])
+            for parameter, update in zip(parameters, updates, strict=True):
+                parameter.mul_(1 - group["lr"] * group["weight_decay"])
+                parameter.add_(update.view_as(parameter), alpha=-group["lr"] * 0.2 * max(update.shape) ** 0.5)
 
-    def _update(self, parameter: Tensor, gradient: Tensor, group: dict[str, Any]) -> None:
+    def _ahead(self, parameter: Tensor, gradient: Tensor, decay: float) -> Tensor:
+        """The gradient a step of momentum further on (Nesterov)."""
         state = self.state[parameter]
         if not state:
             state["momentum"] = torch.zeros_like(parameter)
         momentum: Tensor = state["momentum"]
-        momentum.lerp_(gradient, 1 - group["momentum"])
-        ahead = gradient.lerp(momentum, group["momentum"])  # Nesterov
-        matrix = orthogonalised(ahead.flatten(1))
-        scale = 0.2 * max(matrix.shape) ** 0.5
-        parameter.mul_(1 - group["lr"] * group["weight_decay"])
-        parameter.add_(matrix.view_as(parameter), alpha=-group["lr"] * scale)
+        momentum.lerp_(gradient, 1 - decay)
+        return gradient.lerp(momentum, decay)
+
+
+def _shared_out(matrices: list[Tensor]) -> list[Tensor]:
+    """Each orthogonalised. Processes that train together hold the same matrices, so each does its part of them."""
+    if not dist.is_initialized() or not matrices:
+        return [orthogonalised(matrix) for matrix in matrices]
+    rank, world = dist.get_rank(), dist.get_world_size()
+    by_size = sorted(range(len(matrices)), key=lambda i: matrices[i].numel())
+    mine = set(by_size[rank::world])
+    done = [orthogonalised(matrix) if i in mine else torch.zeros_like(matrix) for i, matrix in enumerate(matrices)]
+    flat = torch._utils._flatten_dense_tensors(done)
+    dist.all_reduce(flat)
+    return list(torch._utils._unflatten_dense_tensors(flat, done))

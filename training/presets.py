@@ -17,6 +17,49 @@ _SCHEDULE = DenoisingSchedule()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class CodecPhase:
+    """What the codec sees until step `until`.
+
+    Attributes:
+        samples: drawn in each step by each process; each gives two whole pictures: the reference, and in turn the
+            product or the first frame.
+        frames: length of each sample's clip, 1 + 4 n; 1: pictures only.
+        crop: rows and columns that are cut out of a clip, somewhere.
+    """
+
+    until: int
+    samples: int
+    frames: int
+    crop: tuple[int, int]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CodecConfig:
+    """The VAE, where it is trained here, and the latents that it makes of the drawn world.
+
+    Attributes:
+        kl_weight: of the mean KL divergence of a latent's element.
+        shards: of latents that the later stages learn from.
+        stream_latents: latent frames of each stream in them.
+    """
+
+    network: VaeConfig
+    phases: tuple[CodecPhase, ...]
+    optimiser: OptimiserConfig
+    kl_weight: float = 2e-3
+    ema: float = 0.995
+    shards: int
+    stream_latents: int
+
+    @property
+    def steps(self) -> int:
+        return self.phases[-1].until
+
+    def phase(self, step: int) -> CodecPhase:
+        return next(phase for phase in self.phases if step < phase.until)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class TeacherConfig:
     """In-context SFT.
 
@@ -111,7 +154,7 @@ class Preset:
 
     Attributes:
         chunks: chunks of a training clip.
-        vae: decodes samples for people to look at.
+        codec: the VAE, where it is trained here; without one, latents come from elsewhere.
         sampling_steps: of the teacher's sampler.
         compiled: compile the blocks.
         bfloat16, checkpointed: mixed precision, and blocks computed again in the backward pass: for large networks.
@@ -127,7 +170,7 @@ class Preset:
     reward: RewardConfig
     dmd: DmdConfig
     consistency: ConsistencyConfig
-    vae: VaeConfig | None = None
+    codec: CodecConfig | None = None
     schedule: DenoisingSchedule = _SCHEDULE
     sampling_steps: int = 50
     guidance: float = 3.0
@@ -198,7 +241,19 @@ NANO = Preset(
     name="nano",
     geometry=nano.GEOMETRY,
     text=nano.TEXT,
-    vae=nano.VAE,
+    codec=CodecConfig(
+        network=nano.VAE,
+        phases=(
+            CodecPhase(until=650, samples=2, frames=1, crop=(96, 96)),
+            CodecPhase(until=1100, samples=2, frames=5, crop=(96, 96)),
+            CodecPhase(until=1500, samples=1, frames=9, crop=(96, 96)),
+        ),
+        optimiser=OptimiserConfig(
+            method=Method.MUON, lr=5e-3, betas=(0.9, 0.99), weight_decay=0.0, clip=1.0, warmup=50, cosine=True
+        ),
+        shards=20,
+        stream_latents=18,
+    ),
     chunks=4,
     seed=20260531,
     teacher=TeacherConfig(
@@ -240,7 +295,7 @@ _TINY_GEOMETRY = StudentGeometry(
     num_layers=2,
     freq_dim=32,
     text_dim=16,
-    text_tokens=24,
+    text_tokens=144,
     latent_channels=4,
     latent_height=4,
     latent_width=4,
@@ -251,6 +306,23 @@ _TINY_GEOMETRY = StudentGeometry(
 
 TINY = Preset(
     name="tiny",
+    codec=CodecConfig(
+        network=replace(
+            nano.VAE,
+            base_dim=8,
+            decoder_base_dim=8,
+            z_dim=_TINY_GEOMETRY.latent_channels,
+            latents_mean=(0.0,) * _TINY_GEOMETRY.latent_channels,
+            latents_std=(1.0,) * _TINY_GEOMETRY.latent_channels,
+        ),
+        phases=(
+            CodecPhase(until=20, samples=1, frames=1, crop=(32, 32)),
+            CodecPhase(until=30, samples=1, frames=5, crop=(32, 32)),
+        ),
+        optimiser=_from_nothing(5e-3, warmup=5),
+        shards=1,
+        stream_latents=8,
+    ),
     geometry=_TINY_GEOMETRY,
     text=TextConfig(vocabulary=VOCABULARY, dim=16, ffn_dim=32, num_heads=2, num_layers=1),
     chunks=3,

@@ -19,50 +19,15 @@ from diffusers.models.autoencoders.autoencoder_kl_wan import WanCausalConv3d, un
 from numpy.typing import NDArray
 from torch import Tensor
 
-from student.vae import VaeConfig
 from training.draws import Draws, Share
-from training.optimiser import OptimiserConfig
 from training.place import Place
+from training.presets import CodecConfig, CodecPhase
 from training.stage import Part, Sampled
 from training.world import Split, draw_sample
 
 _STRIDE = 16
 _STATISTICS_CLIPS = 32
 _SHOWN = 4
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Phase:
-    """What steps see until step `until`.
-
-    Attributes:
-        samples: drawn in each step; each gives two whole pictures: the reference, and in turn product or first frame.
-        frames: length of each sample's clip, 1 + 4 n; 1: pictures only.
-        crop: rows and columns that are cut out of a clip, somewhere.
-    """
-
-    until: int
-    samples: int
-    frames: int
-    crop: tuple[int, int]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class VaeTraining:
-    """Numbers of the codec's training. `size`: rows and columns of a frame."""
-
-    phases: tuple[Phase, ...]
-    size: tuple[int, int]
-    optimiser: OptimiserConfig
-    kl_weight: float = 2e-3
-    ema: float = 0.995
-
-    @property
-    def steps(self) -> int:
-        return self.phases[-1].until
-
-    def phase(self, step: int) -> Phase:
-        return next(phase for phase in self.phases if step < phase.until)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -74,39 +39,41 @@ class VaeBatch:
 
 
 class VaeStage:
-    """The codec under the loop of all stages."""
+    """The codec under the loop of all stages. `size`: rows and columns of a frame."""
 
-    def __init__(self, config: VaeConfig, training: VaeTraining, *, seed: int, place: Place) -> None:
-        self.name, self.steps = "vae", training.steps
-        self._training, self._seed, self._place = training, seed, place
+    name = "vae"
+
+    def __init__(self, config: CodecConfig, *, size: tuple[int, int], seed: int, place: Place) -> None:
+        self.steps = config.steps
+        self._config, self._size, self._seed, self._place = config, size, seed, place
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)
-            self.vae = config.build().train()
+            self.vae = config.network.build().train()
         start_as_pictures(self.vae)
         self.vae.to(place.device)
-        self._part = Part(self.vae, training.optimiser, steps=training.steps, ema=training.ema)
-        self.parts = {"vae": self._part}
+        self._part = Part(self.vae, config.optimiser, steps=config.steps, ema=config.ema)
+        self.parts: Mapping[str, Part] = {"vae": self._part}
 
     def step(self, step: int) -> dict[str, float]:
-        phase, share, device = self._training.phase(step), self._place.share, self._place.device
-        batch = draw_batch(phase, self._training.size, seed=self._seed, step=step, share=share)
+        phase, share, device = self._config.phase(step), self._place.share, self._place.device
+        batch = draw_batch(phase, self._size, seed=self._seed, step=step, share=share)
         draws = Draws(self._seed, self.name, step, batch=share.world, share=share, device=device)
         with single_frames_are_pictures():
-            parts = loss(self.vae, batch, kl_weight=self._training.kl_weight, draws=draws)
+            parts = loss(self.vae, batch, kl_weight=self._config.kl_weight, draws=draws)
             parts["loss"].backward()
         return {name: part.item() for name, part in parts.items()} | self._part.step(step)
 
     def result(self) -> Mapping[str, Tensor]:
         """The averaged weights, with the latents' mean and deviation folded in, so that latents come normalised."""
         with self._part.ema.applied():
-            mean, deviation = statistics(self.vae, self._training.size, seed=self._seed)
+            mean, deviation = statistics(self.vae, self._size, seed=self._seed)
             tensors = {name: tensor.detach().cpu().clone() for name, tensor in self.vae.state_dict().items()}
         return folded(tensors, mean.cpu(), deviation.cpu())
 
     @torch.no_grad()
     def sample(self) -> Sampled:
         """What the codec, as it is, makes of pictures and clips of the training's world."""
-        samples = [draw_sample(seed, Split.TRAIN, frames=17, size=self._training.size) for seed in range(_SHOWN)]
+        samples = [draw_sample(seed, Split.TRAIN, frames=17, size=self._size) for seed in range(_SHOWN)]
         conditions = [_pixels(np.stack((sample.reference, sample.product))[:, None]) for sample in samples]
         clips = [_pixels(sample.clip[None]) for sample in samples]
         return Sampled(
@@ -115,7 +82,7 @@ class VaeStage:
         )
 
 
-def draw_batch(phase: Phase, size: tuple[int, int], *, seed: int, step: int, share: Share) -> VaeBatch:
+def draw_batch(phase: CodecPhase, size: tuple[int, int], *, seed: int, step: int, share: Share) -> VaeBatch:
     """This process's part of what a step sees: a function of (seed, step)."""
     pictures, clips = [], []
     for number in range(*share.rows(phase.samples * share.world).indices(phase.samples * share.world)):

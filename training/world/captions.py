@@ -79,5 +79,13 @@ def static_caption(scene: Scene, person: Person, outfit: Outfit) -> str:
     return f"{article} {person.build} {person.presentation} with {hair}{beard} stands in {room}, wearing {worn}."
 
 
+def brief_caption(person: Person, garment: Garment) -> str:
+    """The static caption for a text encoder of few tokens, as "Woman, red hair; navy dress, white dots." At most 60 bytes."""
+    noun = {GarmentType.FULL: "dress", GarmentType.UPPER: "top"}.get(garment.type, garment.cut.form)
+    pattern = "" if garment.pattern is Pattern.PLAIN else f", {_second(garment).removeprefix('a ')}"
+    colour = person.hair_colour.name.lower()
+    return f"{person.presentation.capitalize()}, {colour} hair; {garment.colour.title} {noun}{pattern}."
+
+
 def full_caption(static: str, dynamic: str) -> str:
     return f"{static} {dynamic}"
