@@ -251,8 +251,8 @@ NANO = Preset(
         optimiser=OptimiserConfig(
             method=Method.MUON, lr=5e-3, betas=(0.9, 0.99), weight_decay=0.0, clip=1.0, warmup=50, cosine=True
         ),
-        shards=20,
-        stream_latents=18,
+        shards=16,
+        stream_latents=15,
     ),
     chunks=4,
     seed=20260531,

@@ -80,7 +80,7 @@ def static_caption(scene: Scene, person: Person, outfit: Outfit) -> str:
 
 
 def brief_caption(person: Person, garment: Garment) -> str:
-    """The static caption for a text encoder of few tokens, as "Woman, red hair; navy dress, white dots." At most 60 bytes."""
+    """The static caption for a text encoder of few tokens: "Woman, red hair; navy dress, white dots." """
     noun = {GarmentType.FULL: "dress", GarmentType.UPPER: "top"}.get(garment.type, garment.cut.form)
     pattern = "" if garment.pattern is Pattern.PLAIN else f", {_second(garment).removeprefix('a ')}"
     colour = person.hair_colour.name.lower()
