@@ -74,10 +74,7 @@ class Attention(nn.Module):
     def attend(self, q: Tensor, k: Tensor, v: Tensor, mask: Tensor | Attend | None = None) -> Tensor:
         """[B, L, H, D] each -> [B, L, dim]; `mask` [L, L_k] is true where a row attends a column."""
         q, k, v = q.transpose(1, 2), k.transpose(1, 2), v.transpose(1, 2)
-        if callable(mask):
-            out = mask(q, k, v)
-        else:
-            out = F.scaled_dot_product_attention(q, k, v, attn_mask=mask)
+        out = mask(q, k, v) if callable(mask) else F.scaled_dot_product_attention(q, k, v, attn_mask=mask)
         merged: Tensor = self.o(out.transpose(1, 2).flatten(2))
         return merged
 
