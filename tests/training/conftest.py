@@ -1,42 +1,28 @@
-"""Latents that a tiny network can learn: a blob wanders over the reference's background in the garment's colours."""
+"""A scene to train in: the tiny preset, and blobs for data."""
 
-import math
+from collections.abc import Callable
 
 import pytest
 import torch
 
-from training.batch import LatentBatch
-from training.draws import Draws
+from tests.training.blobs import BlobSource
 from training.place import Place
-from training.presets import TINY, Preset
+from training.presets import TINY
 from training.stage import Scene
 
-CAPTIONS = ("walks left", "walks right")
+MakeScene = Callable[[int], Scene]
 
 
-class BlobSource:
-    """Each sample's direction stands in its caption and its colour in its garment."""
+@pytest.fixture(scope="session")
+def make_scene() -> MakeScene:
+    """A scene for batches of a size."""
 
-    def __init__(self, preset: Preset, batch: int) -> None:
-        self._preset, self._batch = preset, batch
+    def make(batch: int) -> Scene:
+        return Scene(preset=TINY, source=BlobSource(TINY, batch), place=Place(device=torch.device("cpu")))
 
-    def draw(self, step: int) -> LatentBatch:
-        C, h, w = self._preset.geometry.latent_shape
-        draws = Draws("blobs", step, batch=self._batch)
-        background, colour = draws.normal(C, 1, 1).expand(-1, C, h, w), draws.normal(C, 1, 1)
-        right = draws.whole(2)
-        at = torch.arange(self._preset.frames) / self._preset.frames
-        angle = 2 * math.pi * torch.where(right[:, None] > 0, at, -at)[:, :, None]
-        bump = torch.exp(2 * torch.cos(angle - 2 * math.pi * torch.arange(w) / w) - 2)[:, :, None, None, :]
-        video = background[:, None] * (1 - bump) + colour[:, None] * bump
-        return LatentBatch(
-            reference=background,
-            garment=colour.expand(-1, C, h, w),
-            video=video,
-            captions=[CAPTIONS[i] for i in right.tolist()],
-        )
+    return make
 
 
 @pytest.fixture
-def scene() -> Scene:
-    return Scene(preset=TINY, source=BlobSource(TINY, 8), place=Place(device=torch.device("cpu")))
+def scene(make_scene: MakeScene) -> Scene:
+    return make_scene(8)
