@@ -45,6 +45,11 @@ async def scrape(api: Api) -> str:
     return (await asyncio.to_thread(get)).decode()
 
 
+def metric(text: str, sample: str) -> float:
+    (value,) = [line.removeprefix(f"{sample} ") for line in text.splitlines() if line.startswith(f"{sample} ")]
+    return float(value)
+
+
 async def test_health_is_told_by_service_name_and_follows_the_engine(api: Api, engine: FakeEngine) -> None:
     assert [await health(api, name) for name in ("", *SERVICES)] == [SERVING] * 3
     engine.crash()
@@ -103,8 +108,8 @@ async def test_draining_serves_what_runs_and_opens_nothing_new(api: Api) -> None
     reader = await interact(api, create_request(max_duration=600.0))
     await reader.until_chunks(1)
     name, garment = reader.events[0].started.session.name, await api.add_garment(9)
-    draining = asyncio.ensure_future(api.app.drain(0.5))
-    assert (await reader.until("draining")).grace.ToMilliseconds() == 500
+    draining = asyncio.ensure_future(api.app.drain(3.0))
+    assert (await reader.until("draining")).grace.ToMilliseconds() == 3000
     await turns(api, NOT_SERVING)
     refused = await refusal(api.sessions.CreateSession(create_request()))
     assert (refused.code, refused.reason) == (grpc.StatusCode.UNAVAILABLE, "DRAINING")
@@ -173,10 +178,24 @@ async def test_metrics_tell_what_happened(api: Api) -> None:
         'chameleon_sessions{state="streaming"} 1.0',
         'chameleon_cache_slots{state="leased"} 1.0',
         "chameleon_time_to_first_frame_seconds_count 1.0",
+        'chameleon_switch_seconds_count{stage="accepted"} 1.0',
+        'chameleon_switch_seconds_count{stage="applied"} 1.0',
         'chameleon_switch_seconds_count{stage="sent"} 1.0',
+        "chameleon_deadline_misses_total 0.0",
         f'chameleon_rpcs_total{{code="INVALID_ARGUMENT",method="/{SERVICES[0]}/GetSession"}} 1.0',
     ):
         assert line in metrics.splitlines(), line
     for stage in ("queue", "text", "encode", "prefill", "denoise", "commit", "decode", "media", "send"):
         assert f'chameleon_stage_seconds_count{{stage="{stage}"}}' in metrics
+    for counted in ("chunk_seconds", "realtime_factor", "backpressure_seconds"):
+        assert metric(metrics, f"chameleon_{counted}_count") >= 1, counted
+    assert 'chameleon_event_loop_lag_seconds_bucket{le="0.05"}' in metrics
     assert reader.events[0].started.session.name.removeprefix("sessions/") not in metrics
+
+
+async def test_refused_sessions_are_counted_by_reason(api: Api) -> None:
+    for _ in range(4):
+        await api.open(max_duration=600.0)
+    for _ in range(2):
+        await refusal(api.sessions.CreateSession(create_request()))
+    assert metric(await scrape(api), 'chameleon_sessions_rejected_total{reason="SESSION_CAPACITY"}') == 2
