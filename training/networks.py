@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -75,13 +76,23 @@ def holds(weights: Path, prefix: str) -> bool:
 
 
 def _initialise(network: CausalDiT) -> None:
-    """As Wan does it: Xavier for matrices, small embeddings, and a head of zeros, so that the first flow is zero."""
+    """As Wan does it, Xavier for matrices and small embeddings, but for a head that begins as a way through.
+
+    At the student's noise levels flow is mostly the noise that came in, so the first flow is the input itself: patches
+    are embedded at right angles, and the head reads them back. What has to be learnt is the clean video alone.
+    """
     for layer in network.modules():
         if isinstance(layer, nn.Linear):
             nn.init.xavier_uniform_(layer.weight)
             nn.init.zeros_(layer.bias)
-    nn.init.xavier_uniform_(network.patch_embedding.weight.flatten(1))
     for embedding in (*network.text_embedding, *network.time_embedding):
         if isinstance(embedding, nn.Linear):
             nn.init.normal_(embedding.weight, std=_EMBEDDING_STD)
-    nn.init.zeros_(network.head.head.weight)
+    config = network.config
+    embedding = network.patch_embedding.weight.flatten(1)  # [dim, C * ph * pw]
+    # Tokens of unit variance, which the head's norm leaves as they are.
+    gain = max(1.0, math.sqrt(config.dim / embedding.shape[1]))
+    with torch.no_grad():
+        nn.init.orthogonal_(embedding, gain=gain)
+        back = embedding.T.unflatten(0, (config.channels, -1)).transpose(0, 1).flatten(0, 1)  # [ph * pw * C, dim]
+        network.head.head.weight.copy_(back / gain**2)
