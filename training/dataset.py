@@ -20,9 +20,10 @@ from torch import Tensor
 from student.vae import StreamingVae
 from training.batch import LatentBatch
 from training.draws import WHOLE, Share
-from training.world import Split, brief_caption, draw_sample, dynamic_caption
+from training.world import Sample, Split, brief_caption, draw_sample, dynamic_caption
 
 STREAMS_PER_SHARD = 64
+_TOGETHER = 8  # PyTorch takes a slow convolution over time for a single clip
 PHASE_TOLD = 0.5
 """Share of captions that tell the motion's phase at the first frame."""
 
@@ -41,32 +42,36 @@ class StreamShape:
 
 def write_shard(folder: Path, number: int, *, vae: StreamingVae, seed: int, shape: StreamShape) -> Path:
     """Draw, encode and write one shard; whole or not at all."""
+    parts = [
+        _streams(number, first, vae=vae, seed=seed, shape=shape) for first in range(0, STREAMS_PER_SHARD, _TOGETHER)
+    ]
+    arrays = {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
     path = _shard(folder, number)
-    references, garments, videos, captions = [], [], [], []
-    for index in range(STREAMS_PER_SHARD):
-        stream_seed = int(np.random.default_rng((seed, number, index)).integers(2**62))
-        sample = draw_sample(stream_seed, Split.TRAIN, frames=shape.frames, size=shape.size)
-        with torch.no_grad():
-            conditions = vae.encode_image(torch.from_numpy(np.stack((sample.reference, sample.product))))
-            video = vae.encode_video(torch.from_numpy(sample.clip)[None])[0]
-        references.append(conditions[0].numpy())
-        garments.append(conditions[1].numpy())
-        videos.append(video.numpy())
-        phase = sample.motion.phase(0)
-        dynamic = [dynamic_caption(sample.person, sample.motion, told) for told in (phase, None)]
-        captions.append([brief_caption(sample.person, sample.garment), *dynamic])
-    arrays = {
-        "reference": np.stack(references).astype(np.float16),
-        "garment": np.stack(garments).astype(np.float16),
-        "video": np.stack(videos).astype(np.float16),
-        "captions": np.array(json.dumps(captions)),
-    }
     folder.mkdir(parents=True, exist_ok=True)
     partial = path.with_suffix(".partial")
     with partial.open("wb") as file:
         np.savez(file, **arrays)
     partial.rename(path)
     return path
+
+
+@torch.no_grad()
+def _streams(number: int, first: int, *, vae: StreamingVae, seed: int, shape: StreamShape) -> dict[str, NDArray[Any]]:
+    """Streams from `first` on of a shard, encoded side by side."""
+    seeds = [int(np.random.default_rng((seed, number, first + i)).integers(2**62)) for i in range(_TOGETHER)]
+    samples = [draw_sample(each, Split.TRAIN, frames=shape.frames, size=shape.size) for each in seeds]
+    pictures = {"reference": [s.reference for s in samples], "garment": [s.product for s in samples]}
+    latents = {name: vae.encode_image(torch.from_numpy(np.stack(shown))) for name, shown in pictures.items()}
+    latents["video"] = vae.encode_video(torch.from_numpy(np.stack([sample.clip for sample in samples])))
+    captions = [
+        [
+            brief_caption(s.person, s.garment),
+            *(dynamic_caption(s.person, s.motion, at) for at in (s.motion.phase(0), None)),
+        ]
+        for s in samples
+    ]
+    halved = {name: latent.numpy().astype(np.float16) for name, latent in latents.items()}
+    return halved | {"captions": np.array([json.dumps(caption) for caption in captions])}
 
 
 def write_shards(
@@ -104,7 +109,7 @@ class LatentData:
         self._reference, self._garment, self._video = (
             np.concatenate([part[name] for part in read]) for name in ("reference", "garment", "video")
         )
-        self._captions: list[list[str]] = [caption for part in read for caption in json.loads(str(part["captions"]))]
+        self._captions: list[list[str]] = [json.loads(str(caption)) for part in read for caption in part["captions"]]
         self._seed, self._batch, self._full_captions = seed, batch, full_captions
         self._chunks, self._chunk_frames = chunks, chunk_frames
 

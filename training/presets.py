@@ -257,12 +257,12 @@ NANO = Preset(
     chunks=4,
     seed=20260531,
     teacher=TeacherConfig(
-        steps=1500, batch=16, optimiser=_from_nothing(2e-3, warmup=50), levels=_NANO_LEVELS, train_text=True, ema=0.995
+        steps=600, batch=16, optimiser=_from_nothing(3e-3, warmup=50), levels=_NANO_LEVELS, train_text=True, ema=0.995
     ),
     forcing=ForcingConfig(
-        steps=2500,
+        steps=500,
         batch=16,
-        optimiser=_from_nothing(2e-3, warmup=50),
+        optimiser=_from_nothing(2e-3, warmup=20),
         levels=_NANO_LEVELS,
         full_captions=0.3,
         context_noise=0.1,
