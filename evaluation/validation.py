@@ -83,10 +83,15 @@ RULES = (
 )
 
 
-def judge(case: Case, geometry: StudentGeometry, kinds: Sequence[str] = tuple(CORRUPTIONS)) -> dict[str, Marks]:
+_PLAN = SessionPlan()
+
+
+def judge(
+    case: Case, geometry: StudentGeometry, *, plan: SessionPlan = _PLAN, kinds: Sequence[str] = tuple(CORRUPTIONS)
+) -> dict[str, Marks]:
     """The case's marks on drawings of each kind."""
-    plan = SessionPlan()
-    expected, session = case.expected_after_switch(), DrawnSession(case, plan.switch(case, geometry, DEFAULT), geometry)
+    expected = case.expected_after_switch()
+    session = DrawnSession(case, plan.switch(case, geometry, DEFAULT), geometry)
     return {
         kind: score(
             session.clip(CORRUPTIONS[kind](case, session)),

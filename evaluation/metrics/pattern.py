@@ -18,8 +18,9 @@ MAX_LAG = 20
 """Pixels: more than the longest period at this size."""
 _SHADING = 6.0
 """Pixels: folds and shading are slower than this, patterns faster."""
-_STRONG = 0.75
-"""A peak counts from this share of the highest on."""
+_STRONG, _DEEP, _FAINT = 0.75, 0.6, 0.02
+"""A peak counts from this share of the highest on, with a valley below this share of it before it; a texture of less
+contrast (RGB in [0, 1]) has no period."""
 _MIN_SHARE = 0.25
 """A lag counts where at least this share of the garment's pixels has a partner."""
 
@@ -54,16 +55,23 @@ def nearest_pattern(seen: Floats, drawn: Mapping[str, Floats]) -> str:
 def period(seen: Floats) -> float | None:
     """The pattern's repeat in pixels: how far the nearest strong peak lies from the centre; None if there is none."""
     smooth = ndimage.gaussian_filter(seen, 1.0)
-    peaks = smooth == ndimage.maximum_filter(smooth, size=5)
-    lag_y, lag_x = np.indices(seen.shape) - MAX_LAG
-    lag = np.hypot(lag_y, lag_x)
-    within = np.maximum(abs(lag_y), abs(lag_x)) < MAX_LAG
-    peaks &= within & (lag > _first_valley(smooth, lag)) & (smooth > 0)
-    if not peaks.any():
+    if smooth[MAX_LAG, MAX_LAG] < _FAINT:
         return None
-    strong = np.argwhere(peaks & (smooth >= _STRONG * smooth[peaks].max()))
-    distances = [float(np.hypot(*(_summit(smooth, y, x) - MAX_LAG))) for y, x in strong]
-    return min(distances)
+    peaks = (smooth == ndimage.maximum_filter(smooth, size=5)) & (smooth > 0)
+    peaks[[0, -1]] = peaks[:, [0, -1]] = False
+    apart = [(y, x) for y, x in np.argwhere(peaks) if _valley(smooth, y, x) < _DEEP * smooth[y, x]]
+    if not apart:
+        return None
+    highest = max(smooth[place] for place in apart)
+    strong = [place for place in apart if smooth[place] >= _STRONG * highest]
+    return min(float(np.hypot(*(_summit(smooth, y, x) - MAX_LAG))) for y, x in strong)
+
+
+def _valley(values: Floats, y: int, x: int) -> float:
+    """The lowest value on the way from the centre to a peak: along a stripe there is none."""
+    steps = np.linspace(0, 1, 2 * MAX_LAG)
+    way = (MAX_LAG + steps * (y - MAX_LAG), MAX_LAG + steps * (x - MAX_LAG))
+    return float(ndimage.map_coordinates(values, way, order=1).min())
 
 
 def _summit(values: Floats, y: int, x: int) -> NDArray[np.float64]:
@@ -74,15 +82,6 @@ def _summit(values: Floats, y: int, x: int) -> NDArray[np.float64]:
         if bend < 0:
             place[axis] += float(0.5 * (values[before] - values[after]) / bend)
     return np.array(place)
-
-
-def _first_valley(seen: Floats, lag: NDArray[np.float64]) -> float:
-    """The radius at which the lowest autocovariance on a ring stops falling: the end of the centre's own peak."""
-    lowest = [float(seen[np.round(lag) == radius].min()) for radius in range(MAX_LAG)]
-    for radius in range(1, MAX_LAG - 1):
-        if lowest[radius + 1] >= lowest[radius]:
-            return float(radius)
-    return float(MAX_LAG)
 
 
 def _texture(frame: NDArray[np.uint8], inside: NDArray[np.bool_]) -> NDArray[np.float64]:
