@@ -268,7 +268,7 @@ NANO = Preset(
         context_noise=0.1,
         ema=0.995,
     ),
-    reward=RewardConfig(steps=400, batch=16, optimiser=_from_nothing(2e-3, warmup=20), full_captions=0.3),
+    reward=RewardConfig(steps=600, batch=16, optimiser=_from_nothing(5e-3, warmup=20), full_captions=0.3),
     dmd=DmdConfig(
         steps=150,
         batch=8,
@@ -334,7 +334,7 @@ TINY = Preset(
     forcing=replace(
         NANO.forcing, steps=60, batch=8, optimiser=_from_nothing(5e-3, warmup=5), levels=_NANO_LEVELS, ema=0.9
     ),
-    reward=replace(NANO.reward, steps=30, batch=8, width=16),
+    reward=replace(NANO.reward, steps=200, batch=8, width=16, optimiser=_from_nothing(1e-2, warmup=5)),
     dmd=replace(NANO.dmd, steps=4, batch=4, critic_steps=2),
     consistency=replace(NANO.consistency, steps=10, batch=4, levels=8),
 )

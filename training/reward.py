@@ -16,6 +16,7 @@ from training.presets import RewardConfig
 from training.sheet import frames
 from training.stage import Part, Sampled, Scene
 
+_GROUPS = 4
 Reward = Callable[[Tensor], Tensor]
 """Latent videos [B, F, C, h, w] -> reward of each latent frame [B, F], higher is better."""
 FrameScorer = Callable[[Tensor], Tensor]
@@ -57,10 +58,13 @@ class FrameCritic(nn.Module):
             nn.Conv2d(channels, width, 3, padding=1),
             nn.SiLU(),
             nn.Conv2d(width, width, 3, padding=1),
+            nn.GroupNorm(_GROUPS, width),
             nn.SiLU(),
             nn.Conv2d(width, 2 * width, 3, stride=2, padding=1),
+            nn.GroupNorm(_GROUPS, 2 * width),
             nn.SiLU(),
             nn.Conv2d(2 * width, 2 * width, 3, padding=1),
+            nn.GroupNorm(_GROUPS, 2 * width),
             nn.SiLU(),
         )
         self.head = nn.Linear(2 * width, 1)

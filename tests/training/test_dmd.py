@@ -1,0 +1,154 @@
+"""Gradient-reweighted DMD: weights of eq. 6, the direction of the gradient, rollouts as in a session."""
+
+from dataclasses import replace
+
+import pytest
+import torch
+from torch import Tensor
+
+from student.rollout import LatentStream
+from training import dmd
+from training.dmd import Scores, frame_weights, matching_loss, rollout, score_gradient
+from training.draws import Draws
+from training.networks import Networks
+from training.presets import TINY
+from training.stage import Scene
+
+CPU = torch.device("cpu")
+LAST = len(TINY.schedule.denoising_passes()) - 1
+
+
+class Exit(Draws):
+    """Draws with a chosen exit step."""
+
+    at = LAST
+
+    def common(self, high: int) -> int:
+        return self.at
+
+
+def _random_networks() -> Networks:
+    networks = Networks.untrained(TINY, CPU)
+    torch.nn.init.normal_(networks.network.head.head.weight, std=0.1, generator=torch.Generator().manual_seed(0))
+    return networks
+
+
+def test_frames_weigh_by_the_softmax_of_their_lack_of_reward_and_one_on_average() -> None:
+    reward = torch.tensor([[0.9, 0.5, 0.7], [0.2, 0.2, 0.2]])
+    weights = frame_weights(reward, 0.2)
+    want = torch.exp(-reward[0] / 0.2)
+    torch.testing.assert_close(weights[0], 3 * want / want.sum())
+    assert weights[0].argmax() == 1
+    torch.testing.assert_close(weights[1], torch.ones(3))
+    torch.testing.assert_close(weights.mean(dim=1), torch.ones(2))
+
+
+def test_vanilla_dmd_weighs_all_frames_the_same() -> None:
+    assert torch.equal(frame_weights(torch.rand(2, 3), None), torch.ones(2, 3))
+
+
+def test_the_losss_gradient_is_the_given_one_times_the_frames_weight() -> None:
+    generated, gradient = torch.randn(2, 2, 3, 4, 2, 2, generator=torch.Generator().manual_seed(0))
+    generated.requires_grad_()
+    weights = frame_weights(torch.rand(2, 3, generator=torch.Generator().manual_seed(1)), 0.2)
+    matching_loss(generated, gradient, weights).backward()
+    want = gradient * weights[:, :, None, None, None] / generated.numel()
+    torch.testing.assert_close(generated.grad, want, atol=1e-7, rtol=1e-4)
+
+
+def test_the_gradient_is_measured_in_distances_from_the_teachers_estimate() -> None:
+    generated, real, fake = torch.zeros(1, 1, 1, 1, 2), torch.full((1, 1, 1, 1, 2), 2.0), torch.ones(1, 1, 1, 1, 2)
+    assert score_gradient(generated, real, fake).flatten().tolist() == [-0.5, -0.5]
+
+
+class Points:
+    """In place of a backbone: the exact score of a distribution that is one point, whatever it sees."""
+
+    def __init__(self, point: float) -> None:
+        self.point = point
+
+    def attend_all(self, latent: Tensor, timestep: Tensor, _text: Tensor, _position: Tensor) -> Tensor:
+        sigma = (timestep[:, -1] / 1000).clamp(min=1e-3).view(-1, 1, 1, 1, 1)
+        return (latent - self.point) / sigma
+
+
+def test_descent_takes_the_student_from_its_own_point_to_the_teachers() -> None:
+    """Where both scores are known: data at 2, the student's clips at x, and the fake score knows x."""
+    x = torch.full((4, 3, 2, 2, 2), -1.0, requires_grad=True)
+    conditions, text = torch.zeros(4, 2, 2, 2, 2), torch.zeros(4, 1, 1)
+    for step in range(60):
+        scores = Scores(real=Points(2.0), fake=Points(x.mean().item()))  # type: ignore[arg-type]
+        draws = Draws(step, batch=4)
+        gradient = scores.gradient(x.detach(), conditions, text, text, draws, replace(TINY.dmd, guidance=0.0))
+        matching_loss(x, gradient, torch.ones(4, 3)).backward()
+        assert x.grad is not None
+        if step == 0:
+            assert (x.grad < 0).all()  # descent raises x
+        with torch.no_grad():
+            x -= 0.1 * x.numel() * x.grad
+        x.grad = None
+    # The gradient's size is that of a sign near the goal, so descent hovers about it.
+    assert (x - 2).abs().max() < 0.6
+
+
+def test_a_rollout_to_the_last_step_is_what_a_session_samples(scene: Scene) -> None:
+    networks = _random_networks().frozen()
+    batch = scene.source.draw(0)
+    context = networks.context(batch.captions, TINY)
+    got = rollout(networks.network, TINY, batch, context, Exit("rollout", batch=batch.size))
+    draws = Draws("rollout", batch=batch.size)
+    stream = LatentStream(
+        networks.network,
+        TINY.geometry,
+        noise=lambda _segment, _chunk, _index, shape: draws.normal(*shape[1:]),
+        batch=batch.size,
+    )
+    stream.start(batch.reference, batch.garment, context)
+    want = torch.cat([stream.chunk() for _ in range(TINY.chunks)], dim=1)
+    assert torch.equal(got, want)
+
+
+@pytest.mark.parametrize("at", range(LAST + 1))
+def test_a_rollout_has_its_gradient_through_each_chunks_last_pass_and_no_other(scene: Scene, at: int) -> None:
+    networks = _random_networks()
+    batch = scene.source.draw(0)
+    with torch.no_grad():
+        context = networks.context(batch.captions, TINY)
+    learning = []
+    real = networks.network.forward
+
+    def spy(*inputs):  # type: ignore[no-untyped-def]
+        learning.append(torch.is_grad_enabled())
+        return real(*inputs)
+
+    networks.network.forward = spy  # type: ignore[method-assign]
+    draws = Exit("rollout", batch=batch.size)
+    draws.at = at
+    video = rollout(networks.network, TINY, batch, context, draws)
+    a_chunk = [False] * at + [True, False]  # and the clean pass
+    assert learning == [False, *a_chunk * TINY.chunks]
+    video.square().mean().backward()
+    assert all(parameter.grad is not None for parameter in networks.network.blocks.parameters())
+
+
+def test_a_chunks_gradient_does_not_reach_back_into_the_chunks_before(scene: Scene) -> None:
+    networks = _random_networks()
+    batch = scene.source.draw(0)
+    with torch.no_grad():
+        context = networks.context(batch.captions, TINY)
+    entered: list[Tensor] = []
+    real = LatentStream.denoise
+
+    class Entering(LatentStream):
+        def denoise(self, plan, step, clean):  # type: ignore[no-untyped-def]
+            out, flow = real(self, plan, step, clean)
+            if out.requires_grad:
+                out.retain_grad()
+                entered.append(out)
+            return out, flow
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(dmd, "LatentStream", Entering)
+        video = rollout(networks.network, TINY, batch, context, Exit("rollout", batch=batch.size))
+    video[:, -TINY.geometry.chunk_frames :].square().mean().backward()
+    assert [chunk.grad is not None and bool(chunk.grad.any()) for chunk in entered] == [False, False, True]
