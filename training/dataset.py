@@ -63,15 +63,14 @@ def _streams(number: int, first: int, *, vae: StreamingVae, seed: int, shape: St
     pictures = {"reference": [s.reference for s in samples], "garment": [s.product for s in samples]}
     latents = {name: vae.encode_image(torch.from_numpy(np.stack(shown))) for name, shown in pictures.items()}
     latents["video"] = vae.encode_video(torch.from_numpy(np.stack([sample.clip for sample in samples])))
-    captions = [
-        [
-            brief_caption(s.person, s.garment),
-            *(dynamic_caption(s.person, s.motion, at) for at in (s.motion.phase(0), None)),
-        ]
-        for s in samples
-    ]
-    halved = {name: latent.numpy().astype(np.float16) for name, latent in latents.items()}
-    return halved | {"captions": np.array([json.dumps(caption) for caption in captions])}
+    captions = np.array([json.dumps(_captions(sample)) for sample in samples])
+    return {name: latent.numpy().astype(np.float16) for name, latent in latents.items()} | {"captions": captions}
+
+
+def _captions(sample: Sample) -> list[str]:
+    """The static one, and the dynamic one with and without the phase."""
+    dynamic = [dynamic_caption(sample.person, sample.motion, told) for told in (sample.motion.phase(0), None)]
+    return [brief_caption(sample.person, sample.garment), *dynamic]
 
 
 def write_shards(
