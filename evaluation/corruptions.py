@@ -13,7 +13,7 @@ from contract.geometry import StudentGeometry
 from evaluation.cases import Case
 from evaluation.drive.script import Clip, Script
 from evaluation.metrics.arrays import Frames
-from training.world import Outfit, Pattern, Person, Split, draw_frame, draw_garment, draw_scene, wear
+from training.world import Outfit, Pattern, Person, draw_frame, draw_scene, wear
 
 Corruption = Callable[[Case, "DrawnSession"], Frames]
 
@@ -58,8 +58,7 @@ def _noisy(case: Case, session: DrawnSession) -> Frames:
 
 def _wrong_colour(case: Case, session: DrawnSession) -> Frames:
     other = case.sample.other
-    turned = replace(other, rgb=(other.rgb[1], other.rgb[2], 255 - other.rgb[0]))
-    return session.draw(wear(case.sample.outfit, turned), session.shown)
+    return session.draw(wear(case.sample.outfit, replace(other, rgb=_far(other.rgb))), session.shown)
 
 
 def _wrong_pattern(case: Case, session: DrawnSession) -> Frames:
@@ -121,9 +120,14 @@ def _other_garment_changed(case: Case, session: DrawnSession) -> Frames:
     kept = [garment for garment in outfit.garments if garment.type is not sample.other.type]
     if not kept:
         return _other_person(case, session)
-    changed = draw_garment(Random(case.session_seed), Split.EVALUATION, kept[0].type)
-    turned = replace(kept[0], rgb=changed.rgb, pattern=changed.pattern)
+    turned = replace(kept[0], rgb=_far(kept[0].rgb), second_rgb=_far(kept[0].second_rgb))
     return session.draw(wear(outfit, turned), session.shown)
+
+
+def _far(rgb: tuple[int, int, int]) -> tuple[int, int, int]:
+    """Half the range away in every channel: a colour never turns into one like it, as a grey's complement would."""
+    red, green, blue = ((channel + 128) % 256 for channel in rgb)
+    return red, green, blue
 
 
 CORRUPTIONS: dict[str, Corruption] = {

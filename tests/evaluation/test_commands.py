@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -25,6 +26,14 @@ from student.student import Student
 
 PLAN = SessionPlan(chunks_before=1, chunks_after=2)
 ROWS = conditions([DEFAULT.policy, Policy.KEEP_MOTION], [True])
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _few_phases() -> Iterator[None]:
+    """A quarter of the drawings: what is tested here is what is done with marks, not how good they are."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("evaluation.cases.PHASES", 16)
+        yield
 
 
 @pytest.fixture(scope="module")

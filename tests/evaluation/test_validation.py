@@ -10,7 +10,7 @@ from evaluation.corruptions import CORRUPTIONS
 from evaluation.validation import RULES, Rule, broken, judge, means
 from student.nano import GEOMETRY
 
-PLAN = SessionPlan(chunks_before=2, chunks_after=3)
+PLAN = SessionPlan(chunks_before=1, chunks_after=3)
 Found = dict[str, dict[str, float]]
 
 
