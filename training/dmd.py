@@ -98,8 +98,17 @@ class Scores:
         return score_gradient(generated, to_clean(x, real, sigma), to_clean(x, fake, sigma))
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Clips:
+    """The student's own: videos [B, F, C, h, w], and what they were made from."""
+
+    batch: LatentBatch
+    video: Tensor
+    context: Tensor
+
+
 class DmdStage:
-    """A step is `critic_steps` steps of the fake score and one of the generator, each on a rollout of its own."""
+    """A step is `critic_steps` steps of the fake score and one of the generator, which has a rollout of its own."""
 
     name = "dmd"
 
@@ -119,9 +128,14 @@ class DmdStage:
 
     def step(self, step: int) -> dict[str, float]:
         turns = self._config.critic_steps
-        critic = [self._critic_step(step * turns + turn, step * (turns + 1) + turn) for turn in range(turns)]
-        metrics = self._generator_step(step, step * (turns + 1) + turns)
-        return {**metrics, "critic_loss": sum(critic) / max(1, len(critic))}
+        first = step * (turns + 1)  # every turn draws a batch of its own, whether or not it is used
+        losses = []
+        for turn in range(turns):
+            if turn % self._config.rollout_uses == 0:
+                clips = self._rolled_out(first + turn)
+            losses.append(self._critic_step(clips, step * turns + turn))
+        metrics = self._generator_step(step, first + turns)
+        return {**metrics, "critic_loss": sum(losses) / max(1, turns)}
 
     def result(self) -> Mapping[str, Tensor]:
         return with_text(self._student.averaged(), self._generator, self._scene.preset)
@@ -133,17 +147,21 @@ class DmdStage:
             video = forcing.sample(self._generator, self._scene.preset, batch, draws)
         return Sampled(conditions=batch.conditions, video=video)
 
-    def _critic_step(self, step: int, draw: int) -> float:
+    @torch.no_grad()
+    def _rolled_out(self, draw: int) -> Clips:
+        batch, draws, context = self._drawn(draw)
+        video = rollout(self._generator.network, self._scene.preset, batch, context, draws)
+        return Clips(batch=batch, video=video, context=context)
+
+    def _critic_step(self, clips: Clips, step: int) -> float:
         """Flow matching on the student's clips."""
         preset, config = self._scene.preset, self._config
-        batch, draws, context = self._drawn(draw)
-        with torch.no_grad():
-            generated = rollout(self._generator.network, preset, batch, context, draws)
-        noise = draws.normal(*generated.shape[1:])
+        draws = self._scene.draws(self.name, "critic", step, batch=clips.batch)
+        noise = draws.normal(*clips.video.shape[1:])
         sigma = config.levels.draw(draws, 1, preset.schedule).expand(-1, preset.frames)
-        x = mix(generated, noise, sigma)
-        flow = teacher.video_flow(self._scores.fake, batch.conditions, x, sigma, context)
-        loss = config.levels.loss(flow, noise - generated, sigma).mean()
+        x = mix(clips.video, noise, sigma)
+        flow = teacher.video_flow(self._scores.fake, clips.batch.conditions, x, sigma, clips.context)
+        loss = config.levels.loss(flow, noise - clips.video, sigma).mean()
         loss.backward()
         self._critic.step(step)
         return loss.item()

@@ -105,6 +105,7 @@ class DmdConfig:
 
     Attributes:
         steps: generator steps, each after `critic_steps` steps of the fake score.
+        rollout_uses: how many of them learn from one rollout, each at noise of its own: rollouts are the dear part.
         guidance: of the real score: cond + guidance (cond - uncond).
         lowest, highest: bounds of the noise level at which the scores are compared.
         tau: temperature of the reweighting; None: vanilla DMD.
@@ -117,6 +118,7 @@ class DmdConfig:
     levels: NoiseLevels
     full_captions: float = 1.0
     critic_steps: int = 5
+    rollout_uses: int = 1
     guidance: float = 3.0
     lowest: float = 0.02
     highest: float = 0.98
@@ -257,7 +259,7 @@ NANO = Preset(
     chunks=4,
     seed=20260531,
     teacher=TeacherConfig(
-        steps=600, batch=16, optimiser=_from_nothing(3e-3, warmup=50), levels=_NANO_LEVELS, train_text=True, ema=0.995
+        steps=480, batch=12, optimiser=_from_nothing(3e-3, warmup=50), levels=_NANO_LEVELS, train_text=True, ema=0.995
     ),
     forcing=ForcingConfig(
         steps=500,
@@ -276,7 +278,7 @@ NANO = Preset(
         critic=OptimiserConfig(lr=1e-4, betas=(0.0, 0.99), clip=1.0, warmup=10),
         levels=NoiseLevels(shift=5.0),
         full_captions=0.3,
-        critic_steps=5,
+        rollout_uses=5,
         ema=0.95,
     ),
     consistency=ConsistencyConfig(
@@ -335,7 +337,7 @@ TINY = Preset(
         NANO.forcing, steps=60, batch=8, optimiser=_from_nothing(5e-3, warmup=5), levels=_NANO_LEVELS, ema=0.9
     ),
     reward=replace(NANO.reward, steps=200, batch=8, width=16, optimiser=_from_nothing(1e-2, warmup=5)),
-    dmd=replace(NANO.dmd, steps=4, batch=4, critic_steps=2),
+    dmd=replace(NANO.dmd, steps=4, batch=4, critic_steps=2, rollout_uses=1),
     consistency=replace(NANO.consistency, steps=10, batch=4, levels=8),
 )
 

@@ -30,10 +30,10 @@ class Progress:
         start: int,
         steps: int,
         clock: Callable[[], float] = time.monotonic,
-        stream: TextIO = sys.stderr,
+        stream: TextIO | None = None,
     ) -> None:
         self._name, self._csv, self._plot = name, folder / "metrics.csv", folder / "metrics.png"
-        self._start, self._steps, self._clock, self._stream = start, steps, clock, stream
+        self._start, self._steps, self._clock, self._stream = start, steps, clock, stream or sys.stderr
         self._began, self._shown = clock(), -_LINE_S
         self._rows = _rows(self._csv, before=start)
         self._smooth: float | None = None

@@ -152,3 +152,22 @@ def test_a_chunks_gradient_does_not_reach_back_into_the_chunks_before(scene: Sce
         video = rollout(networks.network, TINY, batch, context, Exit("rollout", batch=batch.size))
     video[:, -TINY.geometry.chunk_frames :].square().mean().backward()
     assert [chunk.grad is not None and bool(chunk.grad.any()) for chunk in entered] == [False, False, True]
+
+
+@pytest.mark.parametrize(("uses", "rollouts"), [(1, 5), (2, 3), (5, 1)])
+def test_a_rollout_serves_as_many_steps_of_the_fake_score_as_the_preset_says(
+    scene: Scene, monkeypatch: pytest.MonkeyPatch, uses: int, rollouts: int
+) -> None:
+    dmd_config = replace(TINY.dmd, critic_steps=5, rollout_uses=uses)
+    scene = replace(scene, preset=replace(TINY, dmd=dmd_config))
+    generator, real, fake = (_random_networks() for _ in range(3))
+    stage = dmd.DmdStage(scene, generator=generator, real=real, fake=fake, reward=None)
+    made: list[Tensor] = []
+
+    def noted(*inputs):  # type: ignore[no-untyped-def]
+        made.append(rollout(*inputs))
+        return made[-1]
+
+    monkeypatch.setattr(dmd, "rollout", noted)
+    stage.step(0)
+    assert [video.requires_grad for video in made] == [*[False] * rollouts, True]
