@@ -1,7 +1,7 @@
-"""`stages`: the teacher and its students on the same cases: what each shows, and how fast its backbone is.
+"""`stages`: the teacher and its students on the same cases: what each shows, and how fast it is sampled.
 
 A stage called `teacher` is sampled as teachers are, bidirectionally with guidance; any other through the student's few
-steps and its cache. Speeds are of the backbone alone, on one thread, and count that thread's own time.
+steps and its cache. Speeds are of sampling without decoding, on one thread, and count that thread's own time.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ from student.student import Student
 TEACHER = "teacher"
 PAPER_RATIO = (30, 180)
 """How much faster than its baselines the paper's student is, 720p on one H200."""
-SPEED = Metric(name="backbone_fps", title="frames per second of the backbone, one thread", higher_is_better=True)
+SPEED = Metric(name="backbone_fps", title="frames sampled a second, one thread, not decoded", higher_is_better=True)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
