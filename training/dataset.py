@@ -77,8 +77,7 @@ def write_shards(
     folder: Path, shards: int, *, vae: StreamingVae, seed: int, shape: StreamShape, share: Share = WHOLE
 ) -> None:
     """Write this process's part of the missing shards, and say how it goes."""
-    missing = [number for number in range(shards) if not _shard(folder, number).exists()]
-    mine = missing[share.rank :: share.world]
+    mine = [number for number in range(share.rank, shards, share.world) if not _shard(folder, number).exists()]
     began = time.monotonic()
     for done, number in enumerate(mine, 1):
         path = write_shard(folder, number, vae=vae, seed=seed, shape=shape)

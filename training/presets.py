@@ -253,7 +253,7 @@ NANO = Preset(
         optimiser=OptimiserConfig(
             method=Method.MUON, lr=5e-3, betas=(0.9, 0.99), weight_decay=0.0, clip=1.0, warmup=50, cosine=True
         ),
-        shards=16,
+        shards=8,
         stream_latents=15,
     ),
     chunks=4,
@@ -262,8 +262,8 @@ NANO = Preset(
         steps=480, batch=12, optimiser=_from_nothing(3e-3, warmup=50), levels=_NANO_LEVELS, train_text=True, ema=0.995
     ),
     forcing=ForcingConfig(
-        steps=500,
-        batch=16,
+        steps=600,
+        batch=12,
         optimiser=_from_nothing(2e-3, warmup=20),
         levels=_NANO_LEVELS,
         full_captions=0.3,
