@@ -14,15 +14,12 @@ import psutil
 from benchmarks.in_process import in_process
 from chameleon import AsyncChameleon, AsyncSession, Chunk, Pacing
 from contract.tensors import Manifest
-from demo.draw import PICTURES
+from demo.inputs import GARMENT, OTHER_GARMENT, PERSON, PROMPT
 from demo.local_service import LocalService
 from service.media.picture import decode_picture, fit_crop, fit_pad_white
 
 REPOSITORY = Path("model_repository")
 RUNS = 5
-PROMPT = "She turns to the side and back."
-PERSON, GARMENT = PICTURES / "person.jpg", PICTURES / "garment-red.png"
-OTHER_GARMENT = PICTURES / "garment-blue-striped.png"
 FULL_WINDOW = len(Manifest.read(REPOSITORY).geometry.attended_lengths()) + 2
 """Chunks until every pass attends a full window, and a few more."""
 MEASURED = 20

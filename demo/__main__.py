@@ -15,17 +15,13 @@ from rich.table import Table
 
 from chameleon import AsyncChameleon, Chunk
 from chameleon.tryon import PlannedSwitch, TryOnReport, run
-from demo.draw import PICTURES
+from demo.inputs import GARMENT, OTHER_GARMENT, PERSON, PROMPT
 from demo.local_service import local_service
 from demo.sheet import contact_sheet, read_frames
 
-PROMPT = "She turns to the side and back."
 SWITCH_S = 4.0
 LENGTH_S = 9.0
 SEED = 7
-PERSON = PICTURES / "person.jpg"
-GARMENT = PICTURES / "garment-red.png"
-OTHER_GARMENT = PICTURES / "garment-blue-striped.png"
 
 console = Console()
 
