@@ -67,7 +67,7 @@ RULES = (
     Rule(drawings="late", metric="shown_s", at_least=1.0),
     Rule(drawings="late", metric="nearer_new", at_most=0.6),
     Rule(drawings="frozen", metric="amplitude", at_most=0.02),
-    Rule(drawings="frozen", metric="forward", at_most=0.75),
+    Rule(drawings="frozen", metric="forward", at_most=0.05),
     Rule(drawings="reversed", metric="forward", at_most=0.05),
     Rule(drawings="reversed", metric="direction", at_most=0.05),
     Rule(drawings="reversed", metric="amplitude", at_least=0.9),

@@ -37,7 +37,7 @@ def forward_share(found: Distances, truth: Truth) -> float:
 
     Each window of 5 frames is matched with the drawn motion running forward and running backward, from whichever
     phase fits best: the drawn motions pass no pose twice in opposite directions, so the better fit tells the sign
-    of the velocity.
+    of the velocity. A window that standing still fits better does not move at all.
     """
     cost = np.minimum(found.old, found.new)
     n, phases = cost.shape
@@ -49,7 +49,8 @@ def forward_share(found: Distances, truth: Truth) -> float:
     frame = np.arange(_WINDOW)
     forward = windows[:, (start + steps) % phases, frame].mean(axis=-1).min(axis=1)
     backward = windows[:, (start - steps) % phases, frame].mean(axis=-1).min(axis=1)
-    return float((forward < backward).mean())
+    still = windows.mean(axis=-1).min(axis=1)
+    return float(((forward < backward) & (forward < still)).mean())
 
 
 def steps(frames: Frames, garment: Masks) -> Floats:

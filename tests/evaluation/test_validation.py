@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from itertools import count
+
 import pytest
 
 from evaluation.cases import Case, draw_case
 from evaluation.conditions import SessionPlan
 from evaluation.corruptions import CORRUPTIONS
+from evaluation.score import REPEATING
 from evaluation.validation import RULES, Rule, broken, judge, means
 from student.nano import GEOMETRY
 
@@ -17,7 +20,10 @@ Found = dict[str, dict[str, float]]
 @pytest.fixture(scope="module")
 def case() -> Case:
     """One with a pattern that repeats, and another garment beside it."""
-    return draw_case(9, 4, (GEOMETRY.frame_height, GEOMETRY.frame_width))
+    cases = (draw_case(11, index, (GEOMETRY.frame_height, GEOMETRY.frame_width)) for index in count())
+    return next(
+        case for case in cases if case.sample.other.pattern in REPEATING and case.sample.outfit.lower is not None
+    )
 
 
 @pytest.fixture(scope="module")
