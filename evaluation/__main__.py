@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import sys
 
-from evaluation.commands import attention, drift, hgc_bench, parity, stages, switch, validate
+from evaluation.commands import attention, codec, drift, hgc_bench, parity, stages, switch, validate
 
 _PROGRAM = "python -m evaluation"
 
@@ -13,7 +13,7 @@ _PROGRAM = "python -m evaluation"
 def main(arguments: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog=_PROGRAM, description=__doc__)
     commands = parser.add_subparsers(title="commands", required=True, metavar="COMMAND")
-    for module in (validate, switch, drift, attention, stages, parity, hgc_bench):
+    for module in (validate, codec, switch, drift, attention, stages, parity, hgc_bench):
         module.add_command(commands)
     options = parser.parse_args(arguments)
     try:
