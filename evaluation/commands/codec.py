@@ -63,11 +63,11 @@ def add_command(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -
 def run(options: argparse.Namespace) -> int:
     cases = shared.chosen_cases(options)
     task = CodecTask(frames=1 + 4 * (options.latents - 1))
-    found = list(each_case(shared.setup(options), task, cases, workers=options.workers, title="codec"))
-    means = {place: interval([case[place] for case in found]) for place in PLACES}
+    marks = list(each_case(shared.setup(options), task, cases, workers=options.workers, title="codec"))
+    means = {place: interval([case[place] for case in marks]) for place in PLACES}
     content = provenance(
         seeds=options.seeds,
-        cases=len(found),
+        cases=len(marks),
         weights=options.weights,
         weights_sha256=weights.digest(options.weights),
         frames=task.frames,
@@ -78,6 +78,6 @@ def run(options: argparse.Namespace) -> int:
         f"| {place} | {means[place].mean:.1f} [{means[place].low:.1f}, {means[place].high:.1f}] |" for place in PLACES
     ]
     text = "\n".join(lines)
-    (options.out / "codec.md").write_text(f"# The codec on {len(found)} held-out clips\n\n{text}\n")
+    (options.out / "codec.md").write_text(f"# The codec on {len(marks)} held-out clips\n\n{text}\n")
     Console().print(text, markup=False, soft_wrap=True)
     return 0
