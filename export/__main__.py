@@ -19,7 +19,7 @@ def main(arguments: list[str] | None = None) -> int:
 
     onnx = commands.add_parser("onnx", help="write a student's ONNX graphs, compare them with PyTorch, seal them")
     onnx.add_argument("--student", choices=["nano"], default="nano")
-    onnx.add_argument("--seed", type=int, help="seed of the untrained weights (default: the embedded student's)")
+    onnx.add_argument("--weights", type=Path, help="folder of its safetensors files (default: those that ship)")
     onnx.set_defaults(run=_onnx)
 
     configs = commands.add_parser("configs", help="write every model's config.pbtxt from the contract")
@@ -43,12 +43,17 @@ def _onnx(options: argparse.Namespace) -> int:
     from export.repository import write_onnx
     from student import nano
 
-    seed = nano.SEED if options.seed is None else options.seed
+    folder = options.weights or nano.WEIGHTS
+    try:
+        student = nano.load(folder)
+    except (FileNotFoundError, ValueError) as error:
+        print(f"{_PROGRAM}: {error}", file=sys.stderr)
+        return 2
     made = {
-        "command": f"python -m export onnx --student {options.student} --seed {seed}",
-        "weights": f"untrained: drawn by student/{options.student}.py from seed {seed}, and from nothing else",
+        "command": f"python -m export onnx --student {options.student}",
+        "weights": {file.name: seal.digest(file) for file in sorted(folder.glob("*.safetensors"))},
     }
-    for line in write_onnx(nano.build(seed), options.root, made=made):
+    for line in write_onnx(student, options.root, made=made):
         print(line, flush=True)
     return 0
 

@@ -18,10 +18,15 @@ _SEALED_SUFFIXES = (".onnx", ".bin")
 def digests(root: Path) -> dict[str, str]:
     """sha256 of every graph and weight file, by its path within the repository."""
     return {
-        path.relative_to(root).as_posix(): hashlib.sha256(path.read_bytes()).hexdigest()
+        path.relative_to(root).as_posix(): digest(path)
         for path in sorted(root.glob(f"*/{VERSION}/*"))
         if path.suffix in _SEALED_SUFFIXES
     }
+
+
+def digest(path: Path) -> str:
+    """sha256 of a file."""
+    return hashlib.sha256(path.read_bytes()).hexdigest()
 
 
 def write_manifest(root: Path, manifest: Manifest) -> None:
