@@ -24,7 +24,7 @@ def manifest(repository: Path) -> Manifest:
 
 @pytest.fixture(scope="session")
 def student() -> Student:
-    return nano.build()
+    return nano.load()
 
 
 @pytest.fixture
