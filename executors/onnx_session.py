@@ -11,13 +11,18 @@ import onnxruntime
 from numpy.typing import DTypeLike, NDArray
 
 THREADS_VARIABLE = "CHAMELEON_ENGINE_THREADS"
-_DEFAULT_THREADS = 2
+
+
+def default_threads() -> int:
+    """Half of the cores: a session's decoding and its next chunk's denoising run side by side, and more threads than
+    cores only wait for each other."""
+    return max(1, len(os.sched_getaffinity(0)) // 2)
 
 
 def open_session(path: Path) -> onnxruntime.InferenceSession:
     """A CPU session. Threads that wait must not spin: several models share the cores."""
     options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = int(os.environ.get(THREADS_VARIABLE, _DEFAULT_THREADS))
+    options.intra_op_num_threads = int(os.environ.get(THREADS_VARIABLE) or default_threads())
     options.inter_op_num_threads = 1
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")
     return onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
