@@ -66,7 +66,7 @@ def _parse() -> argparse.Namespace:
     parser.add_argument("--reward", type=Path, help="dmd: weights of the critic (default: OUT/reward)")
     parser.add_argument("--vanilla", action="store_true", help="dmd: no reward, every frame weighs the same")
     parser.add_argument("--text", type=Path, help="weights of a text encoder that is not trained here")
-    parser.add_argument("--steps", type=int, help="instead of the preset's")
+    parser.add_argument("--steps", type=int, help="instead of the preset's; the codec's are its phases'")
     parser.add_argument("--minutes", type=float, help="stop with a checkpoint after so long")
     parser.add_argument("--save-every", type=int, default=50, metavar="STEPS")
     parser.add_argument("--sample-every", type=int, default=500, metavar="STEPS")
@@ -76,6 +76,8 @@ def _parse() -> argparse.Namespace:
     arguments = parser.parse_args()
     if arguments.stage in ("vae", LATENTS) and not PRESETS[arguments.preset].codec:
         parser.error(f"the preset {arguments.preset} trains no VAE: its latents come from elsewhere")
+    if arguments.stage == "vae" and (arguments.steps or arguments.init):
+        parser.error("vae: --steps and --init are for the other stages; its steps are the preset's phases")
     return arguments
 
 

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from training import __main__ as command
+from training import dataset
 from training.loop import RESULT
 from training.presets import TINY
 
@@ -59,3 +60,22 @@ def test_vanilla_dmd_asks_for_no_critic(out: Path, monkeypatch: pytest.MonkeyPat
     for stage in ("teacher", "forcing"):
         _run(monkeypatch, out, stage, "--steps", "1")
     assert _run(monkeypatch, out, "dmd", "--steps", "1", "--vanilla") == 0
+
+
+def test_a_run_goes_from_drawing_to_dmd(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(dataset, "STREAMS_PER_SHARD", 8)
+    assert _run(monkeypatch, tmp_path, "run", "--steps", "1") == 0
+    trained = ("vae", "teacher", "forcing", "reward", "dmd")
+    assert all((tmp_path / stage / RESULT).exists() for stage in trained)
+    made = {path: path.stat().st_mtime_ns for path in tmp_path.rglob("*") if path.is_file()}
+    assert _run(monkeypatch, tmp_path, "run", "--steps", "1") == 0  # what is done is not done again
+    assert {path: path.stat().st_mtime_ns for path in tmp_path.rglob("*") if path.is_file()} == made
+
+
+@pytest.mark.parametrize("option", [("--steps", "3"), ("--init", "weights.safetensors")])
+def test_the_codec_takes_no_option_that_it_would_ignore(
+    option: tuple[str, str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit, match="2"):
+        _run(monkeypatch, tmp_path, "vae", *option)
+    assert "vae: --steps and --init are for the other stages" in capsys.readouterr().err
