@@ -54,7 +54,7 @@ def train(
 
     Args:
         stop: asked for by SIGTERM and SIGINT, too.
-        agree: whether any process of several wants to stop.
+        agree: whether any process of several wants to stop; all wait for each other in it.
 
     Returns:
         True if the stage is done and its result written, False if it was stopped before.
@@ -84,6 +84,7 @@ def train(
     result = stage.result()
     if first:
         checkpoints.write_tensors(folder / RESULT, result)
+    agree(False)  # no process goes on to the next stage before the result is there
     return True
 
 

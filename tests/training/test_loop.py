@@ -165,3 +165,14 @@ def test_the_line_tells_rate_and_time_left(scene: Scene, tmp_path: Path, capsys:
     lines = capsys.readouterr().err.splitlines()
     assert lines[2].startswith("teacher 3/6 loss ")
     assert lines[2].endswith(" 30.00 s/step, 1:30 gone, 1:30 left")
+
+
+def test_no_process_goes_on_before_the_result_is_there(make_scene: Callable[[int], Scene], tmp_path: Path) -> None:
+    there: list[bool] = []
+
+    def agree(stop: bool) -> bool:
+        there.append((tmp_path / loop.RESULT).exists())
+        return stop
+
+    assert loop.train(_stage(make_scene(8)), tmp_path, pace=Pace(), agree=agree)
+    assert there == [False] * STEPS + [True]
