@@ -125,8 +125,8 @@ def loss(vae: AutoencoderKLWan, batch: VaeBatch, *, kl_weight: float, draws: Dra
         parts.setdefault("edges", []).append(_edges(error))
         parts.setdefault("kl", []).append(0.5 * (mean.square() + log_variance.exp() - 1 - log_variance).mean())
         parts.setdefault("psnr", []).append(psnr(error.detach()))
-    means = {name: torch.stack(values).mean() for name, values in parts.items()}
-    return {"loss": means["absolute"] + means["edges"] + kl_weight * means["kl"]} | means
+    found = {name: torch.stack(values).mean() for name, values in parts.items()}
+    return {"loss": found["absolute"] + found["edges"] + kl_weight * found["kl"]} | found
 
 
 def means(vae: AutoencoderKLWan, pixels: Tensor) -> Tensor:
