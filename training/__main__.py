@@ -46,7 +46,11 @@ def main() -> int:
             pace = loop.Pace(
                 save_every=arguments.save_every, sample_every=arguments.sample_every, minutes=arguments.minutes
             )
-            stage = _codec_stage(preset, here) if name == "vae" else _network_stage(preset, name, here, arguments)
+            stage = (
+                _codec_stage(preset, here, arguments.init)
+                if name == "vae"
+                else _network_stage(preset, name, here, arguments)
+            )
             draw = _sheets(preset, stage, arguments)
             if not loop.train(stage, folder, pace=pace, share=here.share, draw=draw, agree=stop_together):
                 return 1
@@ -66,7 +70,7 @@ def _parse() -> argparse.Namespace:
     parser.add_argument("--reward", type=Path, help="dmd: weights of the critic (default: OUT/reward)")
     parser.add_argument("--vanilla", action="store_true", help="dmd: no reward, every frame weighs the same")
     parser.add_argument("--text", type=Path, help="weights of a text encoder that is not trained here")
-    parser.add_argument("--steps", type=int, help="instead of the preset's; the codec's are its phases'")
+    parser.add_argument("--steps", type=int, help="instead of the preset's")
     parser.add_argument("--minutes", type=float, help="stop with a checkpoint after so long")
     parser.add_argument("--save-every", type=int, default=50, metavar="STEPS")
     parser.add_argument("--sample-every", type=int, default=500, metavar="STEPS")
@@ -76,15 +80,18 @@ def _parse() -> argparse.Namespace:
     arguments = parser.parse_args()
     if arguments.stage in ("vae", LATENTS) and not PRESETS[arguments.preset].codec:
         parser.error(f"the preset {arguments.preset} trains no VAE: its latents come from elsewhere")
-    if arguments.stage == "vae" and (arguments.steps or arguments.init):
-        parser.error("vae: --steps and --init are for the other stages; its steps are the preset's phases")
+    if arguments.stage == "vae" and (arguments.steps is None) != (arguments.init is None):
+        parser.error("vae: --init trains a codec on for --steps; from nothing, its steps are the preset's phases")
     return arguments
 
 
 def _altered(preset: Preset, name: str, arguments: argparse.Namespace) -> Preset:
     """The preset with what the command line changes of it."""
     if name == "vae":
-        return preset
+        if arguments.stage != name or arguments.steps is None:
+            return preset
+        assert preset.codec is not None
+        return dataclasses.replace(preset, codec=preset.codec.continued(arguments.steps))
     changes = {} if arguments.steps is None else {"steps": arguments.steps}
     if name == "dmd" and arguments.vanilla:
         changes["tau"] = None
@@ -112,9 +119,9 @@ def _shards(preset: Preset, arguments: argparse.Namespace) -> int:
     return preset.codec.shards
 
 
-def _codec_stage(preset: Preset, here: Place) -> VaeStage:
+def _codec_stage(preset: Preset, here: Place, init: Path | None) -> VaeStage:
     assert preset.codec is not None
-    return VaeStage(preset.codec, size=_size(preset), seed=preset.seed, place=here)
+    return VaeStage(preset.codec, size=_size(preset), seed=preset.seed, place=here, init=init)
 
 
 def _write_latents(preset: Preset, here: Place, arguments: argparse.Namespace) -> None:

@@ -46,7 +46,7 @@ class CodecConfig:
     network: VaeConfig
     phases: tuple[CodecPhase, ...]
     optimiser: OptimiserConfig
-    kl_weight: float = 2e-3
+    kl_weight: float = 1e-4
     ema: float = 0.995
     shards: int
     stream_latents: int
@@ -57,6 +57,11 @@ class CodecConfig:
 
     def phase(self, step: int) -> CodecPhase:
         return next(phase for phase in self.phases if step < phase.until)
+
+    def continued(self, steps: int) -> CodecConfig:
+        """For a codec that was trained before: `steps` steps of the last phase, at half the rate."""
+        optimiser = replace(self.optimiser, lr=self.optimiser.lr / 2)
+        return replace(self, phases=(replace(self.phases[-1], until=steps),), optimiser=optimiser)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -248,7 +253,7 @@ NANO = Preset(
         phases=(
             CodecPhase(until=650, samples=2, frames=1, crop=(96, 96)),
             CodecPhase(until=1100, samples=2, frames=5, crop=(96, 96)),
-            CodecPhase(until=1500, samples=1, frames=9, crop=(96, 96)),
+            CodecPhase(until=1500, samples=2, frames=9, crop=(96, 96)),
         ),
         optimiser=OptimiserConfig(
             method=Method.MUON, lr=5e-3, betas=(0.9, 0.99), weight_decay=0.0, clip=1.0, warmup=50, cosine=True

@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 import torch
@@ -19,6 +20,7 @@ from diffusers.models.autoencoders.autoencoder_kl_wan import WanCausalConv3d, un
 from numpy.typing import NDArray
 from torch import Tensor
 
+from student.checkpoint import load, same_name
 from training.draws import Draws, Share
 from training.place import Place
 from training.presets import CodecConfig, CodecPhase
@@ -28,6 +30,7 @@ from training.world import Split, draw_sample
 _STRIDE = 16
 _STATISTICS_CLIPS = 32
 _SHOWN = 4
+_LOG_VARIANCE = -4.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -39,17 +42,28 @@ class VaeBatch:
 
 
 class VaeStage:
-    """The codec under the loop of all stages. `size`: rows and columns of a frame."""
+    """The codec under the loop of all stages.
+
+    Args:
+        size: rows and columns of a frame.
+        init: weights of a codec to train on; its latents change. None: from nothing.
+    """
 
     name = "vae"
 
-    def __init__(self, config: CodecConfig, *, size: tuple[int, int], seed: int, place: Place) -> None:
+    def __init__(
+        self, config: CodecConfig, *, size: tuple[int, int], seed: int, place: Place, init: Path | None = None
+    ) -> None:
         self.steps = config.steps
         self._config, self._size, self._seed, self._place = config, size, seed, place
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)
             self.vae = config.network.build().train()
-        start_as_pictures(self.vae)
+        if init is None:
+            start_as_pictures(self.vae)
+        else:
+            load(self.vae, init, rename=same_name)
+        start_certain(self.vae)
         self.vae.to(place.device)
         self._part = Part(self.vae, config.optimiser, steps=config.steps, ema=config.ema)
         self.parts: Mapping[str, Part] = {"vae": self._part}
@@ -108,6 +122,17 @@ def start_as_pictures(vae: AutoencoderKLWan) -> None:
                     repeats = layer.out_channels // layer.in_channels
                     layer.weight[:, :, -1, 0, 0] = torch.eye(layer.in_channels).repeat(repeats, 1)
                     layer.bias.zero_()
+
+
+def start_certain(vae: AutoencoderKLWan) -> None:
+    """Let the posterior begin narrow, everywhere and in every channel.
+
+    One that begins wide is noise to a decoder that knows nothing yet: the KL term then closes channels for good, and
+    a third of them never carried anything.
+    """
+    with torch.no_grad():
+        vae.quant_conv.weight.chunk(2)[1].zero_()
+        vae.quant_conv.bias.chunk(2)[1].fill_(_LOG_VARIANCE)
 
 
 def loss(vae: AutoencoderKLWan, batch: VaeBatch, *, kl_weight: float, draws: Draws) -> dict[str, Tensor]:

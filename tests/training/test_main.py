@@ -73,9 +73,9 @@ def test_a_run_goes_from_drawing_to_dmd(tmp_path: Path, monkeypatch: pytest.Monk
 
 
 @pytest.mark.parametrize("option", [("--steps", "3"), ("--init", "weights.safetensors")])
-def test_the_codec_takes_no_option_that_it_would_ignore(
+def test_a_codec_is_trained_on_from_weights_for_a_number_of_steps_or_not_at_all(
     option: tuple[str, str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     with pytest.raises(SystemExit, match="2"):
         _run(monkeypatch, tmp_path, "vae", *option)
-    assert "vae: --steps and --init are for the other stages" in capsys.readouterr().err
+    assert "vae: --init trains a codec on for --steps" in capsys.readouterr().err

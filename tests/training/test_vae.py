@@ -1,12 +1,14 @@
 """The codec's stage: cheap pictures, a start that clips can build on, and latents that come normalised."""
 
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 import torch
 from diffusers import AutoencoderKLWan
 from torch import Tensor
 
+from training.checkpoints import write_tensors
 from training.draws import Draws, Share
 from training.place import Place
 from training.presets import TINY, CodecPhase
@@ -95,3 +97,16 @@ def test_training_shows_less_error() -> None:
     errors = [stage.step(step)["absolute"] for step in range(stage.steps)]
     assert sum(errors[-5:]) < 0.85 * sum(errors[:5])
     assert set(stage.result()) == set(stage.vae.state_dict())
+
+
+def test_a_codec_is_trained_on_from_its_weights_with_every_channel_open(tmp_path: Path) -> None:
+    place = Place(device=torch.device("cpu"))
+    first = VaeStage(CODEC, size=SIZE, seed=1, place=place)
+    with torch.no_grad():
+        first.vae.quant_conv.bias.chunk(2)[1].fill_(8.0)  # a posterior that says nothing
+    write_tensors(tmp_path / "weights.safetensors", first.vae.state_dict())
+    again = VaeStage(CODEC.continued(3), size=SIZE, seed=1, place=place, init=tmp_path / "weights.safetensors")
+    assert again.steps == 3
+    assert again.vae._encode(pixels(1)).chunk(2, dim=1)[1].max() < -3
+    with torch.no_grad():
+        torch.testing.assert_close(means(again.vae, pixels(5)), means(first.vae, pixels(5)))
