@@ -7,7 +7,6 @@ from itertools import pairwise
 import torch
 from torch import Tensor
 
-from contract.schedule import DenoisingSchedule
 from evaluation.drive.reference import text_context
 from evaluation.drive.script import Opening
 from student.rollout import philox_noise
@@ -31,7 +30,7 @@ def teacher_latents(student: Student, opening: Opening, *, chunks: int, steps: i
     context, empty = text_context(student, opening.prompt), text_context(student, "")
     shape = (1, chunks * geometry.chunk_frames, *geometry.latent_shape)
     x = philox_noise(opening.seed)(0, 0, 0, shape)
-    for sigma, lower in pairwise(warp(torch.linspace(1, 0, steps + 1), DenoisingSchedule().shift).tolist()):
+    for sigma, lower in pairwise(warp(torch.linspace(1, 0, steps + 1), student.schedule.shift).tolist()):
         at = torch.full(x.shape[:2], sigma)
         flow = guided_flow(student.network, conditions, x, at, context, empty, guidance=guidance)
         x = x + (lower - sigma) * flow

@@ -7,7 +7,6 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-from contract.schedule import DenoisingSchedule
 from contract.tensors import MANIFEST_FILE, VAE_DECODER, Manifest
 from export import parity, seal
 from export.graphs import graphs
@@ -48,7 +47,7 @@ def write_onnx(student: Student, root: Path, *, made: dict[str, Any], opset: int
     tools = {name: version(name) for name in _TOOLS}
     manifest = Manifest(
         geometry=student.geometry,
-        schedule=DenoisingSchedule(),
+        schedule=student.schedule,
         tokenizer=student.tokenizer,
         files=files,
         made={**made, "opset": opset, "tools": tools},

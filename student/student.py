@@ -8,23 +8,40 @@ import torch
 from torch import nn
 
 from contract.geometry import StudentGeometry
+from contract.schedule import DenoisingSchedule
 from student.dit import CausalDiT, DiTConfig
 from student.text import TextConfig, TextEncoder
 from student.vae import StreamingVae, VaeConfig
 
+_SCHEDULE = DenoisingSchedule()
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Student:
-    """Backbone, VAE and text encoder that fit each other; `tokenizer` as the manifest names it."""
+    """Backbone, VAE and text encoder that fit each other.
+
+    Attributes:
+        tokenizer: as the manifest names it.
+        schedule: the few steps that the backbone was distilled for.
+    """
 
     geometry: StudentGeometry
     network: CausalDiT
     vae: StreamingVae
     text_encoder: TextEncoder
     tokenizer: str = "bytes"
+    schedule: DenoisingSchedule = _SCHEDULE
 
     @classmethod
-    def untrained(cls, geometry: StudentGeometry, *, vae: VaeConfig, text: TextConfig, seed: int) -> Student:
+    def untrained(
+        cls,
+        geometry: StudentGeometry,
+        *,
+        vae: VaeConfig,
+        text: TextConfig,
+        seed: int,
+        schedule: DenoisingSchedule = _SCHEDULE,
+    ) -> Student:
         """Weights drawn from a seed, in float32: the same on every machine with the same PyTorch."""
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)
@@ -33,6 +50,7 @@ class Student:
                 network=CausalDiT(DiTConfig.of(geometry)).eval(),
                 vae=StreamingVae(vae.build()).eval(),
                 text_encoder=TextEncoder(text.build()).eval(),
+                schedule=schedule,
             )
             _raise_contrast(student.vae)
         return student

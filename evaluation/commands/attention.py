@@ -39,7 +39,9 @@ class AttentionTask:
     @torch.no_grad()
     def __call__(self, bench: Bench, case: Case) -> dict[str, tuple[Shares, dict[str, int]]]:
         student, opening = bench.student, SessionPlan().opening(case)
-        stream = LatentStream(student.network, student.geometry, noise=philox_noise(opening.seed))
+        stream = LatentStream(
+            student.network, student.geometry, noise=philox_noise(opening.seed), schedule=student.schedule
+        )
         reference, garment = (_latent(student, picture) for picture in (opening.person, opening.garment))
         stream.start(reference, garment, text_context(student, opening.prompt))
         last_frame = _last_frame(student, [stream.chunk()[0] for _ in range(self.chunks)])

@@ -86,7 +86,9 @@ class StagesTask:
 
 @torch.no_grad()
 def _student_latents(student: Student, opening: Opening, chunks: int) -> Tensor:
-    stream = LatentStream(student.network, student.geometry, noise=philox_noise(opening.seed))
+    stream = LatentStream(
+        student.network, student.geometry, noise=philox_noise(opening.seed), schedule=student.schedule
+    )
     pictures = (torch.from_numpy(opening.person), torch.from_numpy(opening.garment))
     reference, garment = (student.vae.encode_image(picture[None]) for picture in pictures)
     stream.start(reference, garment, text_context(student, opening.prompt))

@@ -85,7 +85,9 @@ class ReferenceDriver:
 
     def _start(self, opening: Opening) -> VideoStream:
         student = self._student
-        latents = LatentStream(student.network, student.geometry, noise=philox_noise(opening.seed))
+        latents = LatentStream(
+            student.network, student.geometry, noise=philox_noise(opening.seed), schedule=student.schedule
+        )
         return VideoStream(
             latents,
             student.vae,
