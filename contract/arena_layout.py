@@ -1,11 +1,14 @@
 """Where the bytes of a session lie in the arena: one header page, then equal blocks, one for each session.
 
-A block, every part aligned to 64 bytes:
+A block, every part aligned to 256 bytes (what TensorRT asks of a tensor's address):
 
     layer 0: K [W, N, H, D], V [W, N, H, D]; layer 1: ...    KV slots; a slot prefix [0, S) is contiguous
     text_context [T, D_text]                                 float32
-    bank 0: decoder cache 0 [C, 2, H, W], cache 1, ...       float32
+    bank 0: decoder cache 0 [C, 2, H, W], cache 1, ...       of the cache's type, like the slots
     bank 1: the same                                         a decode reads one bank and writes the other
+
+The orchestrator makes the arena as a file of shared memory. An executor on a GPU keeps the blocks in its own memory
+instead; then the file may end behind the header.
 """
 
 from __future__ import annotations
@@ -17,18 +20,20 @@ from math import prod
 
 from contract.geometry import ITEM_BYTES, StudentGeometry
 
-ALIGNMENT = 64
+ALIGNMENT = 256
 HEADER_BYTES = 4096
 DECODER_BANKS = 2
 _TEXT_ITEM_BYTES = 4
-_DECODER_ITEM_BYTES = 4
 
-# Header page: magic, layout digest, then one 8-byte probe cell for each model that attaches.
+# Header page: magic, layout digest, number of blocks, then for each model that attaches an 8-byte probe cell and an
+# 8-byte count of how often it has put the blocks into memory of its own, which ends with the process.
 MAGIC = b"CHAMELEON-ARENA\x01"
 DIGEST_OFFSET = 16
 DIGEST_BYTES = 32
+BLOCKS_OFFSET = 48
 PROBE_OFFSET = 64
 PROBE_CELL_BYTES = 8
+BIRTHS_OFFSET = 128
 
 
 def _aligned(size: int) -> int:
@@ -62,7 +67,7 @@ class ArenaLayout:
 
     @property
     def bank_bytes(self) -> int:
-        return sum(_aligned(prod(shape) * _DECODER_ITEM_BYTES) for shape in self.geometry.decoder_cache_shapes)
+        return sum(self._decoder_cache_bytes(shape) for shape in self.geometry.decoder_cache_shapes)
 
     @property
     def block_bytes(self) -> int:
@@ -96,13 +101,21 @@ class ArenaLayout:
         offsets = []
         for shape in self.geometry.decoder_cache_shapes:
             offsets.append(offset)
-            offset += _aligned(prod(shape) * _DECODER_ITEM_BYTES)
+            offset += self._decoder_cache_bytes(shape)
         return tuple(offsets)
+
+    @property
+    def student_bytes(self) -> int:
+        """The first part of a block, which the student's model uses: slots and text. The decoder's banks follow."""
+        return self.block_bytes - DECODER_BANKS * self.bank_bytes
 
     def digest(self) -> bytes:
         """Identifies the layout: an engine refuses an arena whose header holds another."""
         text = json.dumps({"geometry": self.geometry.to_json(), "blocks": self.blocks}, sort_keys=True)
         return hashlib.sha256(text.encode()).digest()
+
+    def _decoder_cache_bytes(self, shape: tuple[int, ...]) -> int:
+        return _aligned(prod(shape) * ITEM_BYTES[self.geometry.cache_dtype])
 
     def _kv_offset(self, block: int, layer: int, which: int) -> int:
         if not 0 <= layer < self.geometry.num_layers:

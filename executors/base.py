@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
+
+Arrays = Mapping[str, NDArray[np.generic]]
 
 
 class CallError(Exception):
@@ -71,4 +73,10 @@ class StudentExecutor(ArenaKeeper, Protocol):
 class DecoderExecutor(ArenaKeeper, Protocol):
     def run(self, call: DecodeCall) -> NDArray[np.uint8]:
         """Video frames [n, H, W, 3]."""
+        ...
+
+
+class EncoderExecutor(Protocol):
+    def run(self, requests: Sequence[Arrays]) -> list[NDArray[Any]]:
+        """Each request's inputs are [b, ...]; so is each result."""
         ...

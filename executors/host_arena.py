@@ -1,74 +1,30 @@
-"""The arena of a host engine, seen from the engine's side: a POSIX shared-memory file that the orchestrator made."""
+"""The arena of a host engine, seen from the engine's side: the blocks lie in the shared-memory file itself."""
 
 from __future__ import annotations
 
-import mmap
-import re
-import struct
-from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
-from contract.arena_layout import (
-    DIGEST_BYTES,
-    DIGEST_OFFSET,
-    HEADER_BYTES,
-    MAGIC,
-    PROBE_CELL_BYTES,
-    PROBE_OFFSET,
-    ArenaLayout,
-)
 from contract.geometry import StudentGeometry
-from executors.base import CallError
-
-SHARED_MEMORY = Path("/dev/shm")
-_NAME = re.compile(r"chameleon-[0-9a-f]{1,64}-arena")
+from executors.arena_file import SHARED_MEMORY, ArenaFile, SlotPlaces
 
 
-@dataclass(frozen=True, slots=True)
-class Range:
-    """Bytes of the arena as a runtime binds them: where they begin in this process, and their array shape."""
-
-    pointer: int
-    shape: tuple[int, ...]
-
-
-class HostArena:
-    """Pointers and views into an attached arena. Raises CallError for a block, slot or bank that is not there."""
+class HostArena(SlotPlaces):
+    """Pointers and views into an attached arena."""
 
     def __init__(self, name: str, geometry: StudentGeometry, folder: Path = SHARED_MEMORY) -> None:
-        """Attach.
-
-        Raises:
-            CallError: the name is not an arena's, it does not exist, or its layout is not this geometry's.
-        """
-        if not _NAME.fullmatch(name):
-            raise CallError(f"arena: {name!r} is not the name of an arena")
-        try:
-            with (folder / name).open("r+b") as file:
-                self._map = mmap.mmap(file.fileno(), 0)
-        except (FileNotFoundError, ValueError) as error:
-            raise CallError(f"arena: cannot attach {name}: {error}") from error
-        self.geometry = geometry
-        self.layout = self._read_layout(name)
+        """Attach. Raises CallError as `ArenaFile` does, and if the file holds no blocks."""
+        self.file = ArenaFile(name, geometry, folder)
+        self.file.require_blocks()
+        super().__init__(self.file.layout)
+        self._map = self.file.map
         self._bytes = np.frombuffer(self._map, np.uint8)
         self._base: int = self._bytes.ctypes.data
 
-    def past_keys(self, block: int, layer: int, slots: int) -> Range:
-        """Keys of slots [0, slots) of a layer, [slots * N, H, D]."""
-        return self._slots(self.layout.key_offset(block, layer), 0, slots)
-
-    def past_values(self, block: int, layer: int, slots: int) -> Range:
-        return self._slots(self.layout.value_offset(block, layer), 0, slots)
-
-    def new_keys(self, block: int, layer: int, first: int, frames: int) -> Range:
-        """Keys of slots [first, first + frames) of a layer."""
-        return self._slots(self.layout.key_offset(block, layer), first, frames)
-
-    def new_values(self, block: int, layer: int, first: int, frames: int) -> Range:
-        return self._slots(self.layout.value_offset(block, layer), first, frames)
+    def address(self, offset: int) -> int:
+        return self._base + offset
 
     def text(self, block: int) -> NDArray[np.float32]:
         """[T, D_text], a view."""
@@ -97,32 +53,6 @@ class HostArena:
         """Zero bytes [start, end) of a block."""
         offset = self.layout.block_offset(block)
         self._bytes[offset + start : offset + end] = 0
-
-    def probe(self, cell: int) -> None:
-        offset = PROBE_OFFSET + cell * PROBE_CELL_BYTES
-        (count,) = struct.unpack_from("<Q", self._map, offset)
-        struct.pack_into("<Q", self._map, offset, count + 1)
-
-    def check_block(self, block: int) -> None:
-        if not 0 <= block < self.layout.blocks:
-            raise CallError(f"block: {block} is not in [0, {self.layout.blocks})")
-
-    def _slots(self, offset: int, first: int, count: int) -> Range:
-        geometry = self.geometry
-        if not 0 <= first <= first + count <= geometry.window_frames:
-            raise CallError(f"slots [{first}, {first + count}) are not within [0, {geometry.window_frames})")
-        shape = (count * geometry.tokens_per_frame, geometry.num_heads, geometry.head_dim)
-        return Range(self._base + offset + first * self.layout.slot_bytes, shape)
-
-    def _read_layout(self, name: str) -> ArenaLayout:
-        one = ArenaLayout(geometry=self.geometry, blocks=1)
-        blocks, rest = divmod(len(self._map) - HEADER_BYTES, one.block_bytes)
-        digest = self._map[DIGEST_OFFSET : DIGEST_OFFSET + DIGEST_BYTES]
-        if self._map[: len(MAGIC)] == MAGIC and blocks > 0 and not rest:
-            layout = ArenaLayout(geometry=self.geometry, blocks=blocks)
-            if layout.digest() == digest:
-                return layout
-        raise CallError(f"arena: {name} is not laid out for the student {self.geometry.name!r} of this repository")
 
 
 class HostArenas:

@@ -9,9 +9,9 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from contract.arena_layout import DECODER_BANKS
 from contract.geometry import StudentGeometry
-from executors.base import CallError, DecodeCall
+from executors.base import DecodeCall
+from executors.checks import check_block, check_decode, decoded_frames
 from executors.host_arena import HostArena, HostArenas
 from executors.onnx_session import Binding, open_session
 
@@ -25,6 +25,8 @@ class OnnxDecoder:
     """DecoderExecutor on the CPU."""
 
     def __init__(self, folder: Path, geometry: StudentGeometry, *, probe_cell: int, arenas: HostArenas) -> None:
+        if geometry.cache_dtype != "float32":
+            raise ValueError(f"ONNX Runtime on the CPU caches float32, and the student wants {geometry.cache_dtype}")
         self._geometry = geometry
         self._arenas = arenas
         self._probe_cell = probe_cell
@@ -34,10 +36,9 @@ class OnnxDecoder:
 
     def run(self, call: DecodeCall) -> NDArray[np.uint8]:
         arena = self._arenas.attach(call.arena)
-        self._check(arena, call)
-        geometry, restart = self._geometry, call.read_bank is None
-        count = 1 + (len(call.latent) - 1) * geometry.vae_temporal_stride
-        count = count if restart else len(call.latent) * geometry.vae_temporal_stride
+        check_decode(arena.layout, call)
+        geometry = self._geometry
+        count = decoded_frames(geometry, call)
         frames = np.empty((count, geometry.frame_height, geometry.frame_width, 3), np.uint8)
         caches: Caches | None = None if call.read_bank is None else arena.decoder_caches(call.block, call.read_bank)
         done = 0
@@ -49,12 +50,11 @@ class OnnxDecoder:
 
     def clear(self, arena: str, block: int) -> None:
         attached = self._arenas.attach(arena)
-        attached.check_block(block)
-        layout = attached.layout
-        attached.clear(block, layout.block_bytes - DECODER_BANKS * layout.bank_bytes, layout.block_bytes)
+        check_block(attached.layout, block)
+        attached.clear(block, attached.layout.student_bytes, attached.layout.block_bytes)
 
     def probe(self, arena: str) -> None:
-        self._arenas.attach(arena).probe(self._probe_cell)
+        self._arenas.attach(arena).file.probe(self._probe_cell)
 
     def _stations(self, arena: HostArena, call: DecodeCall) -> Iterator[Caches]:
         """Where each latent leaves the caches: our own memory in turn, the bank to write at the end."""
@@ -74,13 +74,3 @@ class OnnxDecoder:
             binding.write(f"new_cache_{index}", cache)
         binding.write("frame", frames)
         binding.run()
-
-    def _check(self, arena: HostArena, call: DecodeCall) -> None:
-        arena.check_block(call.block)
-        if not len(call.latent):
-            raise CallError("latent: no frames")
-        for name, bank in (("read_bank", call.read_bank), ("write_bank", call.write_bank)):
-            if bank is not None and not 0 <= bank < DECODER_BANKS:
-                raise CallError(f"{name}: {bank} is not in [0, {DECODER_BANKS})")
-        if call.read_bank == call.write_bank:
-            raise CallError(f"write_bank: {call.write_bank} is the bank that is read")

@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 from numpy.typing import NDArray
 
+from executors.base import Arrays
 from executors.onnx_session import open_session
-
-Arrays = Mapping[str, NDArray[np.generic]]
 
 
 class OnnxEncoder:

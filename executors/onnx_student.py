@@ -10,8 +10,10 @@ from numpy.typing import NDArray
 
 from contract.geometry import StudentGeometry
 from contract.tensors import new_names, past_names
+from executors.arena_file import Range
 from executors.base import CallError, PassCall
-from executors.host_arena import HostArena, HostArenas, Range
+from executors.checks import check_block, check_pass
+from executors.host_arena import HostArena, HostArenas
 from executors.onnx_session import Binding, open_session
 
 GRAPH = "student.onnx"
@@ -39,17 +41,16 @@ class OnnxStudent:
 
     def clear(self, arena: str, block: int) -> None:
         attached = self._arenas.attach(arena)
-        attached.check_block(block)
-        layout = attached.layout
-        attached.clear(block, 0, layout.block_bytes - 2 * layout.bank_bytes)
+        check_block(attached.layout, block)
+        attached.clear(block, 0, attached.layout.student_bytes)
 
     def probe(self, arena: str) -> None:
-        self._arenas.attach(arena).probe(self._probe_cell)
+        self._arenas.attach(arena).file.probe(self._probe_cell)
 
     def _guarded(self, call: PassCall) -> NDArray[np.float32] | CallError:
         try:
             arena = self._arenas.attach(call.arena)
-            self._check(arena, call)
+            check_pass(arena.layout, call)
             return self._run(arena, call)
         except CallError as error:
             return error
@@ -74,35 +75,17 @@ class OnnxStudent:
 
     def _bind_layer(self, binding: Binding, arena: HostArena, call: PassCall, layer: int) -> None:
         frames, past = len(call.latent), len(call.past_position)
-        keys = arena.past_keys(call.block, layer, past)
-        values = arena.past_values(call.block, layer, past)
+        keys = arena.keys(call.block, layer, 0, past)
+        values = arena.values(call.block, layer, 0, past)
         for name, read in zip(past_names(layer), (keys, values), strict=True):
             binding.read_pointer(name, np.float32, (1, *read.shape), read.pointer)
         if call.write_slot is None:
             new_keys = new_values = Range(self._unused.ctypes.data, self._new_shape(frames))
         else:
-            new_keys = arena.new_keys(call.block, layer, call.write_slot, frames)
-            new_values = arena.new_values(call.block, layer, call.write_slot, frames)
+            new_keys = arena.keys(call.block, layer, call.write_slot, frames)
+            new_values = arena.values(call.block, layer, call.write_slot, frames)
         for name, written in zip(new_names(layer), (new_keys, new_values), strict=True):
             binding.write_pointer(name, np.float32, (1, *written.shape), written.pointer)
 
     def _new_shape(self, frames: int) -> tuple[int, int, int]:
         return (frames * self._geometry.tokens_per_frame, self._geometry.num_heads, self._geometry.head_dim)
-
-    def _check(self, arena: HostArena, call: PassCall) -> None:
-        geometry, frames, past = self._geometry, len(call.latent), len(call.past_position)
-        arena.check_block(call.block)
-        if not 1 <= frames <= geometry.window_frames:
-            raise CallError(f"latent: {frames} frames are not in [1, {geometry.window_frames}]")
-        for name, given in (("timestep", call.timestep), ("position", call.position)):
-            if given.shape != (frames,):
-                raise CallError(f"{name}: shape {list(given.shape)} does not fit a latent of {frames} frames")
-        if past > geometry.window_frames:
-            raise CallError(f"past_position: {past} frames, and the window holds {geometry.window_frames}")
-        if call.moves.size and not (call.moves.min() >= 0 and call.moves.max() < geometry.window_frames):
-            raise CallError(f"move: a slot is not in [0, {geometry.window_frames})")
-        if call.write_slot is not None:
-            # Written slots behind the attended ones: the pass never overwrites what it reads, so it can be repeated.
-            last = geometry.window_frames - frames
-            if not past <= call.write_slot <= last:
-                raise CallError(f"write_slot: {call.write_slot} is not in [{past}, {last}]")

@@ -17,6 +17,7 @@ from types import TracebackType
 from typing import Self
 
 from contract.arena_layout import (
+    BLOCKS_OFFSET,
     DIGEST_OFFSET,
     MAGIC,
     PROBE_CELL_BYTES,
@@ -84,6 +85,7 @@ class HostArena:
         self._arena.map[: len(MAGIC)] = MAGIC
         digest = layout.digest()
         self._arena.map[DIGEST_OFFSET : DIGEST_OFFSET + len(digest)] = digest
+        struct.pack_into("<Q", self._arena.map, BLOCKS_OFFSET, layout.blocks)
 
     def __enter__(self) -> Self:
         return self

@@ -35,6 +35,7 @@ def test_parts_of_the_arena_are_aligned_and_never_overlap() -> None:
     assert all(offset % ALIGNMENT == 0 for offset, _ in parts)
     assert all(offset + size <= following for (offset, size), (following, _) in itertools.pairwise(parts))
     assert parts[-1][0] + parts[-1][1] <= LAYOUT.total_bytes
+    assert LAYOUT.block_offset(1) + LAYOUT.student_bytes == LAYOUT.decoder_cache_offsets(1, 0)[0]
 
 
 def test_a_5b_block_holds_the_papers_window() -> None:
