@@ -13,6 +13,7 @@ from service.config import Settings
 from service.engine.base import Engine
 from service.rpc.server import Server, Transport
 from service.runtime.orchestrator import Orchestrator
+from service.runtime.tracer import Tracer
 from service.telemetry import MetricsServer, Telemetry
 
 log = logging.getLogger(__name__)
@@ -56,8 +57,11 @@ class _HealthTelemetry(Telemetry):
 
 
 @asynccontextmanager
-async def running(settings: Settings, engine: Engine) -> AsyncIterator[App]:
+async def running(settings: Settings, engine: Engine, tracer: Tracer | None = None) -> AsyncIterator[App]:
     """The service over an engine: serves once this is entered, and has stopped once it is left.
+
+    Args:
+        tracer: closed at the end.
 
     Raises:
         EngineError: the engine does not start.
@@ -68,11 +72,14 @@ async def running(settings: Settings, engine: Engine) -> AsyncIterator[App]:
         host, port = _split(settings.metrics_listen)
         metrics = MetricsServer(telemetry.registry, host, port)
         stack.push_async_callback(asyncio.to_thread, metrics.close)
+        if tracer is not None:
+            stack.push_async_callback(asyncio.to_thread, tracer.close)
         sampling = asyncio.create_task(telemetry.sample_loop_lag(), name="loop lag")
         stack.callback(sampling.cancel)
         orchestrator = Orchestrator(
             engine,
             observer=telemetry,
+            tracer=tracer,
             max_sessions_per_tenant=settings.max_sessions_per_tenant,
             threads=settings.threads,
         )
@@ -89,6 +96,7 @@ async def running(settings: Settings, engine: Engine) -> AsyncIterator[App]:
             tenants=settings.tokens or {},
             max_concurrent_rpcs=settings.max_concurrent_rpcs,
             threads=settings.threads,
+            traces=tracer is not None,
         )
         stack.push_async_callback(server.stop, STOP_GRACE_S)
         telemetry.on_engine = server.health.update
@@ -115,7 +123,7 @@ async def serve(settings: Settings) -> None:
 
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, on_signal)
-    async with running(settings, make_engine(settings)) as app:
+    async with running(settings, make_engine(settings), make_tracer(settings)) as app:
         serving = True
         print(f"ready grpc={app.grpc_address} metrics={app.metrics_address}", flush=True)
         await stop.wait()
@@ -140,6 +148,15 @@ def make_engine(settings: Settings) -> Engine:
         metrics_port=settings.triton_metrics_port,
         threads=settings.triton_threads,
     )
+
+
+def make_tracer(settings: Settings) -> Tracer | None:
+    """None where traces are off; then OpenTelemetry is not even imported."""
+    if settings.traces == "off":
+        return None
+    from service.tracing import otlp_tracer
+
+    return otlp_tracer()
 
 
 def _transport(settings: Settings) -> Transport:

@@ -125,6 +125,11 @@ class Settings:
     keepalive_timeout_s: float = _option(
         partial(_number, low=1.0, high=3600.0), 10.0, "Seconds to wait for its answer before the connection is closed."
     )
+    traces: str = _option(
+        partial(_choice, among=("off", "otlp")),
+        "off",
+        "off, or otlp: a trace for each session, sent as OTEL_EXPORTER_OTLP_ENDPOINT and its kin say.",
+    )
     log_level: str = _option(
         partial(_choice, among=("debug", "info", "warning", "error")), "info", "debug, info, warning or error."
     )

@@ -1,4 +1,8 @@
-"""Metrics for Prometheus, in base units. No label names a session or a tenant."""
+"""Metrics for Prometheus, in base units. No label names a session or a tenant.
+
+Series whose labels are known exist from the start, at zero: `rate()` would not see the first event of one that appears
+with it. The rules and the dashboard over them are in deploy/monitoring.
+"""
 
 from __future__ import annotations
 
@@ -8,11 +12,19 @@ import threading
 from collections.abc import Mapping
 from wsgiref.simple_server import WSGIRequestHandler, make_server
 
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, disable_created_metrics, make_wsgi_app
+from prometheus_client import (
+    CollectorRegistry,
+    Counter,
+    Gauge,
+    Histogram,
+    ProcessCollector,
+    disable_created_metrics,
+    make_wsgi_app,
+)
 from prometheus_client.exposition import ThreadingWSGIServer
 from prometheus_client.registry import Collector
 
-from service.core.events import State
+from service.core.events import EndReason, State
 
 # One more series for each metric, of no use here.
 disable_created_metrics()  # type: ignore[no-untyped-call]
@@ -32,6 +44,9 @@ _LAG_BUCKETS = (0.001, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 5.0)
 _RPC_BUCKETS = (0.001, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.0, 5.0, 10.0, 60.0, 600.0, 3600.0)
 
 _SLOT_STATES = ("free", "leased", "clearing")
+_STAGES = ("queue", "text", "encode", "prefill", "denoise", "commit", "decode", "media", "send")
+_SWITCH_STAGES = ("accepted", "applied", "sent")
+_REFUSALS = ("DRAINING", "ENGINE_DOWN", "SESSION_CAPACITY", "TENANT_QUOTA")
 
 
 class Telemetry:
@@ -44,16 +59,17 @@ class Telemetry:
         self._rejected = Counter(
             "chameleon_sessions_rejected", "Sessions refused, by reason.", ["reason"], registry=registry
         )
+        self._ended = Counter("chameleon_sessions_ended", "Sessions over, by reason.", ["reason"], registry=registry)
         self._first_frame = _histogram(
             registry,
             "chameleon_time_to_first_frame_seconds",
-            "From CreateSession until the first chunk was written to a stream.",
+            "From the request for a session until its first chunk was written to a stream.",
             _FIRST_FRAME_BUCKETS,
         )
         self._chunk = _histogram(
             registry,
             "chameleon_chunk_seconds",
-            "From the start of a chunk's first pass until its media were ready.",
+            "From the start of a chunk's first pass until its media were ready, waits included.",
             _CHUNK_BUCKETS,
         )
         self._stage = _histogram(
@@ -65,7 +81,7 @@ class Telemetry:
         self._realtime_factor = _histogram(
             registry,
             "chameleon_realtime_factor",
-            "Playing time of a chunk over the time since the chunk before it was ready.",
+            "Playing time of a chunk over the time it added, less what pacing, a pause or the reader held it back.",
             _FACTOR_BUCKETS,
         )
         self._deadline_misses = Counter(
@@ -78,11 +94,24 @@ class Telemetry:
         self._loop_lag = _histogram(
             registry, "chameleon_event_loop_lag_seconds", "How late the event loop runs what is due.", _LAG_BUCKETS
         )
+        self._loop_tasks = Gauge("chameleon_event_loop_tasks", "Tasks that the event loop holds.", registry=registry)
         self._engine_up = Gauge("chameleon_engine_up", "1 if the engine answers.", registry=registry)
         self._rpcs = Counter("chameleon_rpcs", "Calls ended.", ["method", "code"], registry=registry)
         self._rpc_seconds = _histogram(
             registry, "chameleon_rpc_seconds", "Duration of calls, streams included.", _RPC_BUCKETS, "method"
         )
+        ProcessCollector(registry=registry)
+        self._begin_at_zero()
+
+    def _begin_at_zero(self) -> None:
+        for stage in _STAGES:
+            self._stage.labels(stage)
+        for stage in _SWITCH_STAGES:
+            self._switch.labels(stage)
+        for reason in _REFUSALS:
+            self._rejected.labels(reason)
+        for end in EndReason:
+            self._ended.labels(end.name.lower())
 
     # Observer
 
@@ -103,6 +132,9 @@ class Telemetry:
 
     def rejected(self, reason: str) -> None:
         self._rejected.labels(reason).inc()
+
+    def ended(self, reason: EndReason) -> None:
+        self._ended.labels(reason.name.lower()).inc()
 
     def deadline_miss(self) -> None:
         self._deadline_misses.inc()
@@ -133,12 +165,13 @@ class Telemetry:
     # What Telemetry does itself
 
     async def sample_loop_lag(self) -> None:
-        """Measure the event loop's lag until cancelled."""
+        """Measure the event loop's lag, and count its tasks, until cancelled."""
         loop = asyncio.get_running_loop()
         while True:
             due_s = loop.time() + LAG_SAMPLE_S
             await asyncio.sleep(LAG_SAMPLE_S)  # its lateness is what is measured
             self._loop_lag.observe(max(0.0, loop.time() - due_s))
+            self._loop_tasks.set(len(asyncio.all_tasks(loop)))
 
 
 class MetricsServer:

@@ -213,7 +213,7 @@ class Session:
             kind=kind,
             deadline_s=self._deadline_s(self.phase_since_s),
             runnable_s=self.phase_since_s,
-            sequence=self._chunk.sequence if self._chunk else self.playout.started,
+            sequence=self._sequence_worked_on(kind),
             segment=self._plan.segment if self._plan else self._cache.segment,
             chunk=self._plan.chunk if self._plan else self._cache.chunk,
             plan=plan,
@@ -383,6 +383,11 @@ class Session:
     def _deadline_s(self, now: float) -> float:
         frame = self._chunk.first_frame if self._chunk and self.phase is not Phase.BOUNDARY else self._next_frame
         return self.playout.deadline_s(frame / self._fps, now)
+
+    def _sequence_worked_on(self, kind: StepKind) -> int:
+        if self._chunk is not None:
+            return self._chunk.sequence
+        return self.playout.started - (kind is StepKind.COMMIT)
 
     def _student_work(self) -> tuple[PassPlan, StepKind, Pass | None, tuple[Role, ...]]:
         if self.phase is Phase.PREFILL:

@@ -4,6 +4,8 @@
 
 from __future__ import annotations
 
+import time
+
 import grpc
 from fashionchameleon.v1 import customization_service_pb2 as pb
 from fashionchameleon.v1 import customization_service_pb2_grpc
@@ -114,7 +116,8 @@ class CustomizationServicer(customization_service_pb2_grpc.CustomizationServiceS
         """Cancelled, it opens no session: nothing is awaited once there is one."""
 
         async def create() -> SessionView:
+            asked_s = time.monotonic()
             config, person = await self._intake.session(owner, request, within=within)
-            return await self._orchestrator.create_session(config, person_rgb=person)
+            return await self._orchestrator.create_session(config, person_rgb=person, asked_s=asked_s)
 
         return await answer_once(self._created, self._intake, owner, request, create)

@@ -1,4 +1,5 @@
-"""Around every call but health checks: metrics, whose call it is, how many run at once. None looks at what is said."""
+"""Around every call but health checks: metrics, whose call it is, how many run at once, whose trace. None looks at what
+is said."""
 
 from __future__ import annotations
 
@@ -18,12 +19,14 @@ import grpc
 from service.core.errors import ResourceExhausted, Unauthenticated
 from service.rpc import tenant
 from service.rpc.status import abort, to_status
+from service.runtime.tracer import caller
 
 log = logging.getLogger(__name__)
 
 _EXEMPT = "/grpc.health.v1."
 _RETRY_S = 1.0
 _BEARER = "bearer "
+_TRACE_HEADERS = ("traceparent", "tracestate")
 
 
 class RpcObserver(Protocol):
@@ -119,6 +122,16 @@ class Concurrency(_Around):
             yield
         finally:
             self._running -= 1
+
+
+class TraceHeaders(_Around):
+    """Notes the caller's trace, for a session that the call opens."""
+
+    @asynccontextmanager
+    async def around(self, method: str, context: grpc.aio.ServicerContext) -> AsyncIterator[None]:
+        metadata = context.invocation_metadata() or ()
+        caller.set({key: value for key, value in metadata if key in _TRACE_HEADERS and isinstance(value, str)})
+        yield
 
 
 def _wrapped(

@@ -22,7 +22,7 @@ from service.rpc.customization import CustomizationServicer
 from service.rpc.garments import GarmentServicer
 from service.rpc.health import Health
 from service.rpc.intake import Intake
-from service.rpc.interceptors import Authentication, Concurrency, Metrics, RpcObserver
+from service.rpc.interceptors import Authentication, Concurrency, Metrics, RpcObserver, TraceHeaders
 from service.runtime.observer import Observer
 from service.runtime.orchestrator import Orchestrator
 
@@ -73,12 +73,18 @@ class Server:
         tenants: Mapping[bytes, str],
         max_concurrent_rpcs: int,
         threads: int,
+        traces: bool = False,
     ) -> None:
         self.health = Health(SERVICES, lambda: orchestrator.ready)
         self._threads = ThreadPoolExecutor(threads, thread_name_prefix="pictures")
         self._reporting: asyncio.Task[None] | None = None
         self._server = grpc.aio.server(
-            interceptors=(Metrics(observer), Authentication(tenants), Concurrency(max_concurrent_rpcs)),
+            interceptors=(
+                Metrics(observer),
+                Authentication(tenants),
+                Concurrency(max_concurrent_rpcs),
+                *((TraceHeaders(),) if traces else ()),
+            ),
             options=transport.options(),
         )
         intake = Intake(orchestrator, self._threads)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Protocol
 
-from service.core.events import State
+from service.core.events import EndReason, State
 
 
 class Observer(Protocol):
@@ -15,18 +15,23 @@ class Observer(Protocol):
         """queue, text, encode, prefill, denoise, commit, decode, media or send."""
 
     def chunk(self, seconds: float) -> None:
-        """From the start of a chunk's first pass until its media are ready."""
+        """From the start of a chunk's first pass until its media are ready, waits between them included."""
 
     def time_to_first_frame(self, seconds: float) -> None:
-        """From CreateSession until the first chunk was written to a stream."""
+        """From the request for a session, its pictures still unread, until the first chunk was written to a stream."""
 
     def switch(self, stage: str, seconds: float) -> None:
         """accepted, applied or sent; from the request on."""
 
     def realtime_factor(self, factor: float) -> None:
-        """Playing time of a chunk over the time since the chunk before it was ready."""
+        """Playing time of a chunk over the time since the chunk before it was ready, less what pacing, a pause or the
+        reader held it back: below 1 the service falls behind, whatever the pacing."""
 
-    def rejected(self, reason: str) -> None: ...
+    def rejected(self, reason: str) -> None:
+        """A session was refused."""
+
+    def ended(self, reason: EndReason) -> None:
+        """A session is over."""
 
     def deadline_miss(self) -> None: ...
 

@@ -54,6 +54,8 @@ from service.runtime.garments import GarmentStore
 from service.runtime.observer import Observer
 from service.runtime.sampler import clean_estimate, pass_input
 from service.runtime.stream import StreamLog, Subscription
+from service.runtime.tempo import Tempo
+from service.runtime.tracer import NoTracer, Tracer
 
 log = logging.getLogger(__name__)
 T = TypeVar("T")
@@ -75,7 +77,8 @@ class _SessionData:
 
     config: SessionConfig
     encoder: ChunkEncoder
-    opened_s: float
+    asked_s: float
+    """When its request came in."""
     log: StreamLog = field(default_factory=StreamLog)
     reference: Latents | None = None
     garment: Latents | None = None
@@ -93,8 +96,7 @@ class _SessionData:
     first_sent: bool = False
     over: bool = False
     """Ended has been told; nothing may follow it."""
-    chunk_ready_s: float | None = None
-    """When the newest chunk's media were ready."""
+    tempo: Tempo = field(default_factory=Tempo)
 
 
 class Orchestrator:
@@ -105,12 +107,14 @@ class Orchestrator:
         engine: Engine,
         *,
         observer: Observer,
+        tracer: Tracer | None = None,
         max_sessions_per_tenant: int | None = None,
         threads: int = 4,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._engine = engine
         self._observer = observer
+        self._tracer = tracer or NoTracer()
         self._clock = clock
         self._max_sessions_per_tenant = max_sessions_per_tenant
         self._threads = ThreadPoolExecutor(threads, thread_name_prefix="chameleon")
@@ -177,11 +181,14 @@ class Orchestrator:
     def token_count(self, prompt: str) -> int:
         return self._engine.token_count(prompt)
 
-    async def create_session(self, config: SessionConfig, *, person_rgb: NDArray[np.uint8]) -> SessionView:
+    async def create_session(
+        self, config: SessionConfig, *, person_rgb: NDArray[np.uint8], asked_s: float | None = None
+    ) -> SessionView:
         """Open a session; pictures and prompt are encoded in the background.
 
         Args:
             person_rgb: [H, W, 3], the frame's size.
+            asked_s: when the request came in, on the monotonic clock; None: now.
         """
         self.garments.get(config.tenant, config.garment)
         session_id = uuid.uuid4().hex
@@ -199,7 +206,9 @@ class Orchestrator:
             frames_per_second=geometry.frames_per_second,
             jpeg_quality=config.jpeg_quality,
         )
-        self._data[session_id] = _SessionData(config=config, encoder=encoder, opened_s=now)
+        asked_s = now if asked_s is None else asked_s
+        self._data[session_id] = _SessionData(config=config, encoder=encoder, asked_s=asked_s)
+        self._tracer.opened(session_id, asked_s, now, pacing=config.pacing.name, format=config.format.name)
         self._spawn(self._open(session_id, person_rgb), f"open {session_id}")
         self._pump()
         return view
@@ -317,14 +326,18 @@ class Orchestrator:
         match effect:
             case Emit(session_id=session_id, event=event):
                 data = self._data[session_id]
-                data.over = isinstance(event, Ended)
                 data.log.append(event)
+                if isinstance(event, Ended):
+                    data.over = True
+                    self._observer.ended(event.reason)
+                    self._tracer.ended(session_id, event.reason.name, self._clock())
             case BeginSegment(session_id=session_id, event_id=event_id):
                 data = self._data[session_id]
                 prepared = data.prepared.pop(event_id)
                 data.garment = prepared.garment
                 data.text = data.text if prepared.text is None else prepared.text
                 data.applying_since_s = prepared.accepted_s
+                data.tempo.goes_on(self._clock())
             case DropSwitch(session_id=session_id, event_id=event_id):
                 self._data[session_id].prepared.pop(event_id, None)
             case EncodeReference(session_id=session_id):
@@ -364,9 +377,15 @@ class Orchestrator:
         data = self._data[session_id]
         try:
             reference, garment, text = await asyncio.gather(
-                self._persist("encode", lambda: self._engine.encode_image(person_rgb)),
-                self.garments.latents(data.config.tenant, data.config.garment),
-                self._persist("text", lambda: self._engine.encode_text(data.config.prompt)),
+                self._traced(
+                    session_id, "encode person", self._persist("encode", lambda: self._engine.encode_image(person_rgb))
+                ),
+                self._traced(
+                    session_id, "encode garment", self.garments.latents(data.config.tenant, data.config.garment)
+                ),
+                self._traced(
+                    session_id, "text", self._persist("text", lambda: self._engine.encode_text(data.config.prompt))
+                ),
             )
         except (EngineError, ServiceError) as error:
             self._core.end(session_id, EndReason.LOST, f"the pictures or the prompt could not be encoded: {error}")
@@ -377,11 +396,13 @@ class Orchestrator:
 
     async def _prepare_switch(self, tenant: str, session_id: str, switch: Switch, accepted_s: float) -> None:
         try:
-            garment = await self.garments.latents(tenant, switch.garment)
+            garment = await self._traced(session_id, "encode garment", self.garments.latents(tenant, switch.garment))
             prompt = switch.prompt
             text = None
             if prompt is not None:
-                text = await self._persist("text", lambda: self._engine.encode_text(prompt))
+                text = await self._traced(
+                    session_id, "text", self._persist("text", lambda: self._engine.encode_text(prompt))
+                )
         except ServiceError as error:
             self._core.switch_failed(session_id, switch.event_id, reason=error.reason, message=error.message)
         except EngineError as error:
@@ -398,7 +419,9 @@ class Orchestrator:
         frame = _present(data.last_frame)
         began_s = self._clock()
         try:
-            reference = await self._persist("encode", lambda: self._engine.encode_image(frame))
+            reference = await self._traced(
+                session_id, "encode reference", self._persist("encode", lambda: self._engine.encode_image(frame))
+            )
         except EngineError as error:
             self._core.end(session_id, EndReason.LOST, f"the new reference could not be encoded: {error}")
         else:
@@ -409,20 +432,27 @@ class Orchestrator:
     async def _run(self, step: Step) -> None:
         began_s = self._clock()
         queued_s = began_s - step.runnable_s
+        tempo = self._data[step.session_id].tempo
+        tempo.step_began(step, began_s)
+        error = ""
         try:
             if step.kind is StepKind.DECODE:
                 await self._decode(step)
             else:
                 await self._run_pass(step)
-        except EngineUnavailable:
+        except EngineUnavailable as unavailable:
+            error = str(unavailable)
             self._core.step_returned(step, self._clock())
-        except EngineError as error:
-            self._core.step_failed(step, str(error), self._clock())
+        except EngineError as refused:
+            error = str(refused)
+            self._core.step_failed(step, error, self._clock())
         else:
             now = self._clock()
             self._core.step_done(step, seconds=now - began_s, queued=queued_s, now=now)
+            tempo.step_ended(step, now)
             self._observer.stage("queue", queued_s)
             self._observer.stage(step.kind.value, now - began_s)
+        self._tracer.stage(step.session_id, step.kind.value, began_s, self._clock(), step.sequence, error)
         self._pump()
 
     async def _run_pass(self, step: Step) -> None:
@@ -483,9 +513,11 @@ class Orchestrator:
             return
         now = self._clock()
         self._observer.stage("media", seconds)
-        if data.chunk_ready_s is not None:
-            self._observer.realtime_factor(info.duration_s / (now - data.chunk_ready_s))
-        data.chunk_ready_s = now
+        self._tracer.stage(effect.session_id, "media", began_s, began_s + seconds, info.sequence)
+        made = data.tempo.chunk_ready(info.sequence, now)
+        self._observer.chunk(made.chunk_s)
+        if made.own_s is not None:
+            self._observer.realtime_factor(info.duration_s / made.own_s)
         info = replace(info, timings=replace(info.timings, media=seconds))
         if effect.before and data.applying_since_s is not None:
             self._observer.switch("applied", now - data.applying_since_s)
@@ -497,8 +529,6 @@ class Orchestrator:
                 info=info, init_segment=encoded.init_segment, media=encoded.media, frame_bytes=encoded.frame_bytes
             )
         )
-        timings = info.timings
-        self._observer.chunk(timings.denoise + timings.decode + timings.media)
 
     async def _clear(self, block: int) -> None:
         await self._persist(None, lambda: self._engine.clear(block))
@@ -509,6 +539,16 @@ class Orchestrator:
     async def _close_encoder(data: _SessionData) -> None:
         async with data.media_turn:
             data.encoder.close()
+
+    async def _traced(self, session_id: str, stage: str, work: Awaitable[T]) -> T:
+        began_s, error = self._clock(), ""
+        try:
+            return await work
+        except Exception as failure:
+            error = str(failure)
+            raise
+        finally:
+            self._tracer.stage(session_id, stage, began_s, self._clock(), error=error)
 
     async def _persist(self, stage: str | None, call: Callable[[], Awaitable[T]]) -> T:
         """Call the engine; if it goes down, again once it is back. EngineError if it refuses, or the server closes."""
@@ -554,9 +594,11 @@ class Orchestrator:
             self._observer.deadline_miss()
         if not data.first_sent:
             data.first_sent = True
-            self._observer.time_to_first_frame(now - data.opened_s)
+            self._observer.time_to_first_frame(now - data.asked_s)
         if (accepted_s := data.switching.pop(event.info.sequence, None)) is not None:
             self._observer.switch("sent", now - accepted_s)
+            self._tracer.stage(session_id, "switch", accepted_s, now)
+        self._tracer.sent(session_id, event.info.sequence, now)
         self._pump()
 
     def _detached(self, session_id: str) -> None:

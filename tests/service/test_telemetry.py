@@ -5,7 +5,7 @@ import urllib.request
 
 from prometheus_client import generate_latest
 
-from service.core.events import State
+from service.core.events import EndReason, State
 from service.telemetry import LAG_SAMPLE_S, MetricsServer, Telemetry
 from tests.service.runtime.conftest import until
 
@@ -13,6 +13,7 @@ NAMES = {
     "chameleon_sessions",
     "chameleon_session_capacity",
     "chameleon_sessions_rejected",
+    "chameleon_sessions_ended",
     "chameleon_time_to_first_frame_seconds",
     "chameleon_chunk_seconds",
     "chameleon_stage_seconds",
@@ -25,6 +26,13 @@ NAMES = {
     "chameleon_engine_up",
     "chameleon_rpcs",
     "chameleon_rpc_seconds",
+    "chameleon_event_loop_tasks",
+    "process_cpu_seconds",
+    "process_max_fds",
+    "process_open_fds",
+    "process_resident_memory_bytes",
+    "process_start_time_seconds",
+    "process_virtual_memory_bytes",
 }
 
 
@@ -61,11 +69,25 @@ def test_a_state_without_sessions_is_zero_not_missing() -> None:
     assert telemetry.registry.get_sample_value("chameleon_sessions", {"state": "paused"}) == 1
 
 
-async def test_the_loops_lag_is_measured() -> None:
+def test_series_whose_labels_are_known_are_there_before_their_first_event() -> None:
+    registry = Telemetry().registry
+    for name, labels in (
+        ("chameleon_sessions_rejected_total", {"reason": "SESSION_CAPACITY"}),
+        ("chameleon_sessions_ended_total", {"reason": "lost"}),
+        ("chameleon_stage_seconds_count", {"stage": "denoise"}),
+        ("chameleon_switch_seconds_count", {"stage": "sent"}),
+    ):
+        assert registry.get_sample_value(name, labels) == 0
+
+
+async def test_the_loops_lag_and_its_tasks_are_measured() -> None:
     telemetry = Telemetry()
     sampling = asyncio.create_task(telemetry.sample_loop_lag())
     count = "chameleon_event_loop_lag_seconds_count"
     await until(lambda: bool(telemetry.registry.get_sample_value(count)), within_s=10 * LAG_SAMPLE_S)
+    tasks = telemetry.registry.get_sample_value("chameleon_event_loop_tasks")
+    assert tasks is not None
+    assert tasks >= 2
     sampling.cancel()
 
 
@@ -88,6 +110,7 @@ def observe_everything(telemetry: Telemetry) -> None:
         telemetry.switch(stage, 0.2)
     telemetry.realtime_factor(1.5)
     telemetry.rejected("SESSION_CAPACITY")
+    telemetry.ended(EndReason.STOPPED)
     telemetry.deadline_miss()
     telemetry.backpressure(0.0)
     telemetry.engine_up(True)

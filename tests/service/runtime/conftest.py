@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from service.core.events import State
+from service.core.events import EndReason, State
 from service.engine.fake import FAKE_GEOMETRY, FakeEngine
 from service.runtime.orchestrator import Orchestrator
 
@@ -24,7 +24,10 @@ class Recorder:
         self.reasons: Counter[str] = Counter()
         self.slots: Mapping[str, int] = {}
         self.first_frames = 0
+        self.first_frame_s = 0.0
         self.ups: list[bool] = []
+        self.factors: list[float] = []
+        self.chunks: list[float] = []
 
     def stage(self, stage: str, seconds: float) -> None:
         assert seconds >= 0
@@ -32,18 +35,24 @@ class Recorder:
 
     def chunk(self, seconds: float) -> None:
         assert seconds > 0
+        self.chunks.append(seconds)
 
     def time_to_first_frame(self, seconds: float) -> None:
         self.first_frames += 1
+        self.first_frame_s = seconds
 
     def switch(self, stage: str, seconds: float) -> None:
         self.switches[stage] += 1
 
     def realtime_factor(self, factor: float) -> None:
         assert factor > 0
+        self.factors.append(factor)
 
     def rejected(self, reason: str) -> None:
         self.reasons[reason] += 1
+
+    def ended(self, reason: EndReason) -> None:
+        self.reasons[reason.name] += 1
 
     def deadline_miss(self) -> None:
         self.reasons["late"] += 1

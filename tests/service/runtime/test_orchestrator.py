@@ -2,6 +2,7 @@
 
 import asyncio
 import hashlib
+import time
 from dataclasses import replace
 
 import pytest
@@ -346,3 +347,28 @@ async def test_draining_ends_with_every_session(orchestrator: Orchestrator) -> N
         await orchestrator.drained()
     assert isinstance(events[-1], Ended)
     assert events[-1].reason is EndReason.DRAINED
+
+
+async def test_an_end_is_counted_by_its_reason(orchestrator: Orchestrator, recorder: Recorder) -> None:
+    await orchestrator.end_session("t", await open_session(orchestrator))
+    assert recorder.reasons["STOPPED"] == 1
+
+
+async def test_pacing_leaves_the_real_time_factor_of_a_fast_engine_above_one(
+    orchestrator: Orchestrator, recorder: Recorder
+) -> None:
+    session = await open_session(orchestrator, replace(CONFIG, pacing=Pacing.REALTIME, max_duration_s=600.0))
+    await read(orchestrator.attach("t", session, None), chunks=5)
+    assert len(recorder.factors) >= 4
+    assert min(recorder.factors[2:]) > 1.5, "paced chunks are ready one playing time apart"
+
+
+async def test_the_first_frame_is_timed_from_when_the_request_came_in(
+    orchestrator: Orchestrator, recorder: Recorder
+) -> None:
+    garment = orchestrator.garments.add("t", b"red", picture(10))
+    config = replace(CONFIG, garment=garment.id)
+    asked_s = time.monotonic() - 100.0
+    view = await orchestrator.create_session(config, person_rgb=picture(50), asked_s=asked_s)
+    await read(orchestrator.attach("t", view.id, None), chunks=1)
+    assert recorder.first_frame_s >= 100.0
