@@ -1,0 +1,71 @@
+"""Values in an HdrHistogram: three significant digits, whatever the range, at constant cost."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable
+
+from hdrh.histogram import HdrHistogram
+
+_UNITS = 1_000_000
+"""Of 1: times are held in microseconds, ratios in millionths."""
+_HIGHEST = 100_000 * _UNITS
+_DIGITS = 3
+_Z95 = 1.959964
+
+
+class Values:
+    """A distribution of values from 0 to 100,000."""
+
+    def __init__(self, values: Iterable[float] = ()) -> None:
+        self._held = HdrHistogram(1, _HIGHEST, _DIGITS)
+        for value in values:
+            self.add(value)
+
+    def add(self, value: float) -> None:
+        """ValueError if it is negative or too large."""
+        if not (0 <= value <= _HIGHEST / _UNITS) or not self._held.record_value(round(value * _UNITS)):
+            raise ValueError(f"a value must lie in 0 to {_HIGHEST // _UNITS}, got {value}")
+
+    def add_all(self, other: Values) -> None:
+        self._held.add(other._held)
+
+    @property
+    def count(self) -> int:
+        return int(self._held.total_count)
+
+    def percentile(self, percent: float) -> float:
+        """0 if there are no values."""
+        return float(self._held.get_value_at_percentile(percent)) / _UNITS if self.count else 0.0
+
+    def percentile_interval(self, percent: float) -> tuple[float, float] | None:
+        """The percentile's 95 % confidence interval from order statistics, free of assumptions about the distribution.
+        None if there are too few values to give both ends."""
+        share, count = percent / 100, self.count
+        spread = _Z95 * math.sqrt(count * share * (1 - share))
+        low, high = math.floor(count * share - spread), math.ceil(count * share + spread) + 1
+        if count == 0 or low < 1 or high > count:
+            return None
+        return self.percentile(100 * low / count), self.percentile(100 * high / count)
+
+    @property
+    def mean(self) -> float:
+        return float(self._held.get_mean_value()) / _UNITS if self.count else 0.0
+
+    @property
+    def low(self) -> float:
+        return float(self._held.get_min_value()) / _UNITS if self.count else 0.0
+
+    @property
+    def high(self) -> float:
+        return float(self._held.get_max_value()) / _UNITS if self.count else 0.0
+
+    def encoded(self) -> bytes:
+        """HdrHistogram's V2 format, compressed and in base64."""
+        return bytes(self._held.encode())
+
+    @classmethod
+    def decoded(cls, encoded: bytes) -> Values:
+        values = cls()
+        values._held = HdrHistogram.decode(encoded)
+        return values

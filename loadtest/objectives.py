@@ -1,0 +1,89 @@
+"""What makes a session good, and what must hold of the run."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal, Self
+
+from pydantic import Field, model_validator
+
+from loadtest.measures import Figure, Measure
+from loadtest.model import Model
+from loadtest.traffic import Name
+
+
+class SessionLimits(Model):
+    """A session is good only if all of these hold, and it came to its end. What a slow or abandoning reader brings on
+    itself is not held against the service: of these limits only those up to the first frame concern it."""
+
+    opened_s: float | None = Field(default=None, gt=0)
+    time_to_first_frame_s: float | None = Field(default=None, gt=0)
+    chunk_lateness_s: float | None = Field(default=None, ge=0, description="of its worst chunk")
+    stalls: int | None = Field(default=None, ge=0)
+    rebuffer_ratio: float | None = Field(default=None, ge=0, le=1)
+    realtime_factor: float | None = Field(default=None, gt=0, description="at least")
+    switch_acknowledged_s: float | None = Field(default=None, gt=0, description="of its slowest switch")
+    switch_applied_s: float | None = Field(default=None, gt=0, description="of its slowest switch")
+    switch_received_s: float | None = Field(default=None, gt=0, description="of its slowest switch")
+    switch_displayed_s: float | None = Field(default=None, gt=0, description="of its slowest switch")
+
+
+class DistributionObjective(Model):
+    """A percentile of a measure, over the sessions of a kind and a window, or over all."""
+
+    measure: Measure
+    percentile: float = Field(ge=0, le=100)
+    at_most: float | None = None
+    at_least: float | None = None
+    at_most_times_of_window: dict[Name, Annotated[float, Field(gt=0)]] | None = Field(
+        default=None, description="a window's name and how many times its percentile this one may be"
+    )
+    kind: Name | None = None
+    window: Name | None = None
+
+    @model_validator(mode="after")
+    def _one_limit(self) -> Self:
+        limits = [self.at_most, self.at_least, self.at_most_times_of_window]
+        if sum(limit is not None for limit in limits) != 1:
+            raise ValueError("exactly one of at_most, at_least and at_most_times_of_window must be set")
+        if self.at_most_times_of_window is not None and (len(self.at_most_times_of_window) != 1 or not self.window):
+            raise ValueError("at_most_times_of_window needs `window`, and names one other window")
+        return self
+
+
+class FigureObjective(Model):
+    """A figure of the whole run."""
+
+    figure: Figure
+    at_most: float | None = None
+    at_least: float | None = None
+
+    @model_validator(mode="after")
+    def _one_limit(self) -> Self:
+        if (self.at_most is None) == (self.at_least is None):
+            raise ValueError("exactly one of at_most and at_least must be set")
+        return self
+
+
+class MetricObjective(Model):
+    """One of the service's own metrics, summed over its labels."""
+
+    metric: str = Field(pattern=r"^[a-zA-Z_:][a-zA-Z0-9_:]*$")
+    statistic: Literal["growth", "last"] = Field(description="growth: from the first scrape to the last")
+    at_most: float | None = None
+    at_least: float | None = None
+
+    @model_validator(mode="after")
+    def _one_limit(self) -> Self:
+        if (self.at_most is None) == (self.at_least is None):
+            raise ValueError("exactly one of at_most and at_least must be set")
+        return self
+
+
+Objective = DistributionObjective | FigureObjective | MetricObjective
+
+
+class Objectives(Model):
+    """What makes a session good, and what must hold of the run: its exit status."""
+
+    session: SessionLimits = SessionLimits()
+    run: list[Objective] = Field(min_length=1, max_length=100)

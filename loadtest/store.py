@@ -1,0 +1,89 @@
+"""Where results are written, as they come: what was seen is kept whatever happens to the run.
+
+Room for the report is set aside at the start and given back at the end, so that a disk that fills up on the way cannot
+swallow it.
+"""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from types import TracebackType
+
+from loadtest.record import RECORD, SessionRecord
+
+SESSIONS = "sessions.jsonl"
+REPORT = "report.json"
+PAGE = "index.html"
+_RESERVE = ".reserve"
+_RESERVED_BYTES = 16 << 20
+
+
+class StoreError(Exception):
+    """Results cannot be written; says where and why."""
+
+
+class Store:
+    """A folder. A context manager: sessions' file is open in between."""
+
+    def __init__(self, folder: Path) -> None:
+        """
+        Raises:
+            StoreError: the folder cannot be made, or has no room.
+        """
+        self.folder = folder
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+            self._reserve()
+            self._sessions = (folder / SESSIONS).open("wb", buffering=0)
+        except OSError as error:
+            raise _error(folder, error) from None
+
+    def __enter__(self) -> Store:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._sessions.close()
+        (self.folder / _RESERVE).unlink(missing_ok=True)
+
+    def session(self, record: SessionRecord) -> None:
+        """StoreError if it cannot be written."""
+        line = RECORD.dump_json(record) + b"\n"
+        try:
+            written = self._sessions.write(line)
+            if written is None or written < len(line):
+                raise OSError(f"{written} of {len(line)} bytes were written")
+        except OSError as error:
+            raise _error(self.folder / SESSIONS, error) from None
+
+    def write(self, name: str, text: str) -> Path:
+        """A whole file, under its name only once it is complete.
+
+        Raises:
+            StoreError: it cannot be written.
+        """
+        path, part = self.folder / name, self.folder / f"{name}.part"
+        try:
+            (self.folder / _RESERVE).unlink(missing_ok=True)
+            part.write_text(text, "utf-8")
+            part.replace(path)
+        except OSError as error:
+            part.unlink(missing_ok=True)
+            raise _error(path, error) from None
+        return path
+
+    def _reserve(self) -> None:
+        with (self.folder / _RESERVE).open("wb") as file:
+            os.posix_fallocate(file.fileno(), 0, _RESERVED_BYTES)
+
+
+def read_sessions(path: Path) -> list[SessionRecord]:
+    """The sessions of a run, in the order they ended."""
+    with path.open("rb") as file:
+        return [RECORD.validate_json(line) for line in file if line.endswith(b"\n")]
+
+
+def _error(path: Path, error: OSError) -> StoreError:
+    return StoreError(f"{path} cannot be written: {error.strerror or error}")
