@@ -1,7 +1,7 @@
 """The one owner of the core's state: feeds it inputs, runs its steps on the engine, carries out its effects.
 
 Everything here runs on one event loop, and the core is only touched between awaits, so no two inputs ever meet.
-Arithmetic and media encoding run in threads.
+Media encoding and large arithmetic run in threads.
 """
 
 from __future__ import annotations
@@ -13,6 +13,8 @@ import uuid
 from collections.abc import Awaitable, Callable, Coroutine
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
+from functools import partial
+from math import prod
 from typing import Any, TypeVar
 
 import numpy as np
@@ -60,6 +62,9 @@ from service.runtime.tracer import NoTracer, Tracer
 log = logging.getLogger(__name__)
 T = TypeVar("T")
 Text = NDArray[np.float32]
+
+_ITEMS_ON_THE_LOOP = 1 << 14
+"""A chunk of so few numbers is computed sooner than a thread is woken."""
 
 
 @dataclass(slots=True, kw_only=True)
@@ -467,15 +472,17 @@ class Orchestrator:
             await self._engine.run_pass(request)
             return
         assert step.sigma_pass is not None
-        noisy = await self._in_thread(
+        shape = (self._engine.geometry.chunk_frames, *self._engine.geometry.latent_shape)
+        make_input = partial(
             pass_input,
             step.sigma_pass,
             data.clean,
             seed=data.config.seed,
             segment=step.segment,
             chunk=step.chunk,
-            shape=(self._engine.geometry.chunk_frames, *self._engine.geometry.latent_shape),
+            shape=shape,
         )
+        noisy = make_input() if prod(shape) <= _ITEMS_ON_THE_LOOP else await self._in_thread(make_input)
         request = PassRequest(block=step.block, plan=step.plan, latent=noisy, timestep=step.sigma_pass.timestep)
         flow = await self._engine.run_pass(request)
         if step.kind is StepKind.DENOISE:
