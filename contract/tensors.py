@@ -26,6 +26,15 @@ MANIFEST_FILE = "manifest.json"
 MANIFEST_VERSION = 1
 
 
+class Executor(StrEnum):
+    """What computes behind Triton."""
+
+    ONNXRUNTIME = "onnxruntime"
+    """On the host: the arena's blocks lie in shared memory and outlive the process."""
+    TENSORRT = "tensorrt"
+    TORCH = "torch"
+
+
 class DType(StrEnum):
     """Triton's names."""
 
@@ -159,6 +168,7 @@ class Manifest:
         tokenizer: "bytes" (nano), or the name of a tokenizer file beside the text encoder.
         files: path relative to the repository -> sha256.
         made: how the files came to be (command, seed, versions), for people.
+        executor: what the models compute with.
     """
 
     geometry: StudentGeometry
@@ -166,6 +176,7 @@ class Manifest:
     tokenizer: str
     files: Mapping[str, str]
     made: Mapping[str, Any]
+    executor: Executor = Executor.ONNXRUNTIME
 
     def to_json(self) -> dict[str, Any]:
         return {
@@ -175,7 +186,7 @@ class Manifest:
             "tokenizer": self.tokenizer,
             "files": dict(self.files),
             "made": dict(self.made),
-        }
+        } | ({} if self.executor is Executor.ONNXRUNTIME else {"executor": self.executor.value})
 
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> Manifest:
@@ -190,6 +201,7 @@ class Manifest:
                 tokenizer=data["tokenizer"],
                 files=data["files"],
                 made=data["made"],
+                executor=Executor(data.get("executor", Executor.ONNXRUNTIME)),
             )
         except KeyError as error:
             raise ValueError(f"the manifest lacks {error}") from error

@@ -17,27 +17,24 @@ from numpy.typing import NDArray
 from contract.geometry import StudentGeometry
 from contract.tensors import Manifest, Model, Operation, models
 from executors.base import ArenaKeeper, CallError, DecodeCall, PassCall
-from executors.host_arena import HostArenas
-from executors.onnx_decoder import OnnxDecoder
-from executors.onnx_encoders import OnnxEncoder
-from executors.onnx_student import OnnxStudent
+from executors.kinds import Kind, open_kind
 
 Request = Any
 Response = Any
 
 
 class _Served(ABC):
-    """What every model of the repository knows at load: its folder, its contract."""
+    """What every model of the repository knows at load: its contract, and the kind of executors to open."""
 
     def initialize(self, args: dict[str, str]) -> None:
-        folder, name = Path(args["model_repository"]), args["model_name"]
-        self.geometry: StudentGeometry = Manifest.read(folder.parent).geometry
+        repository, name = Path(args["model_repository"]).parent, args["model_name"]
+        self.geometry: StudentGeometry = Manifest.read(repository).geometry
         self.model: Model = next(model for model in models(self.geometry) if model.name == name)
-        self.load(folder / args["model_version"])
+        self.load(open_kind(repository))
 
     @abstractmethod
-    def load(self, folder: Path) -> None:
-        """Open what lies in the model version's folder."""
+    def load(self, kind: Kind) -> None:
+        """Open the model's executor."""
 
     def response(self, result: NDArray[Any] | CallError) -> Response:
         if isinstance(result, CallError):
@@ -50,10 +47,8 @@ class _Served(ABC):
 class Student(_Served):
     """`student`: passes over the arena, batched over sessions."""
 
-    def load(self, folder: Path) -> None:
-        assert self.model.probe_cell is not None
-        arenas = HostArenas(self.geometry)
-        self._executor = OnnxStudent(folder, self.geometry, probe_cell=self.model.probe_cell, arenas=arenas)
+    def load(self, kind: Kind) -> None:
+        self._executor = kind.student(self.model)
 
     def execute(self, requests: Sequence[Request]) -> list[Response]:
         results: list[NDArray[np.float32] | CallError | None] = [None] * len(requests)
@@ -74,10 +69,8 @@ class Student(_Served):
 class VaeDecoder(_Served):
     """`vae_decoder`: chunks through the streaming decoder, whose caches lie in the arena."""
 
-    def load(self, folder: Path) -> None:
-        assert self.model.probe_cell is not None
-        arenas = HostArenas(self.geometry)
-        self._executor = OnnxDecoder(folder, self.geometry, probe_cell=self.model.probe_cell, arenas=arenas)
+    def load(self, kind: Kind) -> None:
+        self._executor = kind.decoder(self.model)
 
     def execute(self, requests: Sequence[Request]) -> list[Response]:
         return [self.response(self._result(request)) for request in requests]
@@ -92,10 +85,10 @@ class VaeDecoder(_Served):
 
 
 class Encoder(_Served):
-    """`vae_encoder` and `text_encoder`: one graph, no state."""
+    """`vae_encoder` and `text_encoder`: one network each, no state."""
 
-    def load(self, folder: Path) -> None:
-        self._executor = OnnxEncoder(folder / f"{self.model.name}.onnx")
+    def load(self, kind: Kind) -> None:
+        self._executor = kind.encoder(self.model)
 
     def execute(self, requests: Sequence[Request]) -> list[Response]:
         names = [tensor.name for tensor in self.model.inputs]

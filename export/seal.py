@@ -57,5 +57,7 @@ def differences(root: Path) -> list[str]:
 
 
 def _configs(root: Path) -> dict[Path, str]:
-    geometry = Manifest.read(root).geometry
-    return {root / model.name / _CONFIG_FILE: config_text(model) for model in models(geometry)}
+    manifest = Manifest.read(root)
+    return {
+        root / model.name / _CONFIG_FILE: config_text(model, manifest.executor) for model in models(manifest.geometry)
+    }

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import zlib
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from functools import partial
@@ -24,6 +24,7 @@ from student.text import TextConfig, TextEncoder
 from student.vae import StreamingVae, VaeConfig
 
 Device = torch.device | str
+PARTS = frozenset({"network", "vae", "text_encoder"})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -85,12 +86,21 @@ class WanSizes:
             geometry=self.geometry, network=network, vae=streaming, text_encoder=TextEncoder(text_encoder).eval()
         )
 
-    def build(self, *, device: Device = "cpu", dtype: torch.dtype = torch.bfloat16, seed: int = 0) -> Student:
-        """Random weights of sensible scale, each made once, on the device and in the type where it stays."""
+    def build(
+        self,
+        *,
+        device: Device = "cpu",
+        dtype: torch.dtype = torch.bfloat16,
+        seed: int = 0,
+        parts: Collection[str] = PARTS,
+    ) -> Student:
+        """Random weights of sensible scale, each made once, on the device and in the type where it stays.
+
+        Args:
+            parts: of PARTS; the others stay on the meta device.
+        """
         student = self.meta()
-        for module in _modules(student).values():
-            _materialise(module, device, dtype)
-        for name, parameter in named_parameters(student).items():
+        for name, parameter in _materialised(student, parts, device, dtype).items():
             fill(name, parameter, seed=seed)
         return student
 
@@ -101,6 +111,7 @@ class WanSizes:
         network: Path | None = None,
         device: Device = "cpu",
         dtype: torch.dtype = torch.bfloat16,
+        parts: Collection[str] = PARTS,
     ) -> Student:
         """A checkpoint's weights, read memory-mapped, one tensor at a time, into the device and type where they stay.
 
@@ -108,6 +119,7 @@ class WanSizes:
             folder: Wan2.2-TI2V-5B, in one of the layouts of `WanFiles`.
             network: a fine-tune of the backbone, in either naming: safetensors alone or sharded, or a PyTorch file
                 with the weights alone, under `generator_ema` or under `generator`.
+            parts: of PARTS; the others stay on the meta device.
 
         Raises:
             CheckpointError: a file is damaged, or the three do not fit; with every key that is at fault.
@@ -115,9 +127,7 @@ class WanSizes:
         """
         student = self.meta()
         with open_weights(student, WanFiles.find(folder, network=network)) as weights:
-            for module in _modules(student).values():
-                _materialise(module, device, dtype)
-            for name, parameter in named_parameters(student).items():
+            for name, parameter in _materialised(student, parts, device, dtype).items():
                 parameter.copy_(weights[name]())
         return student
 
@@ -183,6 +193,16 @@ def fill(name: str, tensor: Tensor, *, seed: int) -> None:
 
 def _modules(student: Student) -> dict[str, nn.Module]:
     return {"network": student.network, "vae": student.vae, "text_encoder": student.text_encoder}
+
+
+def _materialised(
+    student: Student, parts: Collection[str], device: Device, dtype: torch.dtype
+) -> dict[str, nn.Parameter]:
+    """The parameters of these parts, as `named_parameters` has them, with memory of unknown content."""
+    for part, module in _modules(student).items():
+        if part in parts:
+            _materialise(module, device, dtype)
+    return {name: value for name, value in named_parameters(student).items() if name.split(".")[0] in parts}
 
 
 def _materialise(module: nn.Module, device: Device, dtype: torch.dtype) -> None:

@@ -11,7 +11,7 @@ import pytest
 from contract.arena_layout import ALIGNMENT, HEADER_BYTES, ArenaLayout
 from contract.geometry import WAN_5B
 from contract.schedule import DenoisingSchedule
-from contract.tensors import MANIFEST_FILE, Manifest, Model, models, new_names, past_names
+from contract.tensors import MANIFEST_FILE, Executor, Manifest, Model, models, new_names, past_names
 
 SMALL = replace(
     WAN_5B, name="small", dim=64, num_heads=2, num_layers=3, latent_height=4, latent_width=6, cache_dtype="float32",
@@ -78,8 +78,9 @@ def test_a_manifest_survives_its_file(tmp_path: Path) -> None:
     manifest = Manifest(
         geometry=SMALL, schedule=DenoisingSchedule(), tokenizer="bytes", files={"a": "0" * 64}, made={"seed": 1}
     )
-    (tmp_path / MANIFEST_FILE).write_text(json.dumps(manifest.to_json()))
-    assert Manifest.read(tmp_path) == manifest
+    for one in (manifest, replace(manifest, executor=Executor.TORCH)):
+        (tmp_path / MANIFEST_FILE).write_text(json.dumps(one.to_json()))
+        assert Manifest.read(tmp_path) == one
 
 
 def test_a_foreign_or_incomplete_manifest_is_refused() -> None:

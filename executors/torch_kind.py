@@ -1,0 +1,66 @@
+"""PyTorch's executors: the student's own networks, with the weights that CHAMELEON_WEIGHTS names.
+
+The only modules of this package that see `student` and PyTorch are `torch_*` (docs/adr).
+"""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import torch
+
+from contract.tensors import VAE_ENCODER, Manifest, Model
+from executors.base import DecoderExecutor, EncoderExecutor, StudentExecutor
+from executors.torch_decoder import TorchDecoder
+from executors.torch_encoders import TorchEncoder
+from executors.torch_student import TorchStudent
+from student import nano, wan_5b
+from student.student import Student
+
+WEIGHTS_VARIABLE = "CHAMELEON_WEIGHTS"
+RANDOM_WEIGHTS = "random"
+
+
+class TorchKind:
+    """On the GPU if there is one, in the cache's type; else on the CPU.
+
+    CHAMELEON_WEIGHTS is a folder: the embedded student's (default: those that ship), or a checkpoint of the 5B
+    student; `random` makes weights of its shape, to measure with.
+    """
+
+    def __init__(self, manifest: Manifest) -> None:
+        self._geometry = manifest.geometry
+        self._device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+
+    def student(self, model: Model) -> StudentExecutor:
+        assert model.probe_cell is not None
+        network = self._load("network").network
+        return TorchStudent(network, self._geometry, probe_cell=model.probe_cell)
+
+    def decoder(self, model: Model) -> DecoderExecutor:
+        assert model.probe_cell is not None
+        return TorchDecoder(self._load("vae").vae, self._geometry, probe_cell=model.probe_cell)
+
+    def encoder(self, model: Model) -> EncoderExecutor:
+        names = [tensor.name for tensor in model.inputs]
+        if model.name == VAE_ENCODER:
+            return TorchEncoder(self._load("vae").vae.encode_image, names, self._device)
+        return TorchEncoder(self._load("text_encoder").text_encoder, names, self._device)
+
+    def _load(self, part: str) -> Student:
+        """The student with memory for one part: every model is a process of its own."""
+        weights = os.environ.get(WEIGHTS_VARIABLE)
+        dtype: torch.dtype = getattr(torch, self._geometry.cache_dtype)
+        if self._geometry.name == nano.GEOMETRY.name:
+            student = nano.load(Path(weights) if weights else nano.WEIGHTS)
+            getattr(student, part).to(self._device, dtype)
+            return student
+        if self._geometry.name != wan_5b.geometry().name:
+            raise ValueError(f"there is no student {self._geometry.name!r} in PyTorch, only nano and 5b")
+        if not weights:
+            raise ValueError(f"set {WEIGHTS_VARIABLE}: a checkpoint's folder, or {RANDOM_WEIGHTS!r} to measure")
+        sizes = wan_5b.sizes(self._geometry.frame_height, self._geometry.frame_width)
+        if weights == RANDOM_WEIGHTS:
+            return sizes.build(device=self._device, dtype=dtype, parts={part})
+        return sizes.load(Path(weights), device=self._device, dtype=dtype, parts={part})

@@ -1,0 +1,147 @@
+"""The student in PyTorch: keys and values are read and written in the device arena, in place.
+
+On a GPU the blocks are compiled and every pass is a CUDA graph, one for each session block, number of cached frames and
+written slot; attention is PyTorch's scaled_dot_product_attention, which there is FlashAttention. On a CPU it runs
+eagerly: the same code, for tests.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from functools import cache
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from contract.geometry import StudentGeometry
+from executors.arena_file import SHARED_MEMORY
+from executors.base import CallError, PassCall
+from executors.checks import check_pass
+from executors.device_arena import DeviceArena, DeviceArenas, Part
+from executors.torch_lane import Lane
+from executors.torch_memory import TorchMemory
+from student.dit import CausalDiT
+
+Slots = list[Tensor]
+"""For each layer [1, n*N, H, D]."""
+
+
+class TorchStudent:
+    """StudentExecutor. Calls of a batch run one behind the other: each attends a cache of its own, in place."""
+
+    def __init__(
+        self, network: CausalDiT, geometry: StudentGeometry, *, probe_cell: int, folder: Path = SHARED_MEMORY
+    ) -> None:
+        """
+        Args:
+            network: on its device, in the type it shall compute in; compiled here if that is a GPU.
+        """
+        self._network = network.requires_grad_(False)
+        self._geometry = geometry
+        self._dtype: torch.dtype = getattr(torch, geometry.cache_dtype)
+        device = network.patch_embedding.weight.device
+        self._lane = Lane(device)
+        self._inputs = _Inputs(geometry, device)
+        self._arenas = DeviceArenas(
+            geometry,
+            Part.STUDENT,
+            probe_cell=probe_cell,
+            allocate=lambda size: TorchMemory(size, device),
+            folder=folder,
+        )
+        if device.type == "cuda":
+            compile_blocks(network)
+
+    def run(self, calls: Sequence[PassCall]) -> list[NDArray[np.float32] | CallError]:
+        return [self._guarded(call) for call in calls]
+
+    def clear(self, arena: str, block: int) -> None:
+        with self._lane.entered():
+            self._arenas.attach(arena).clear(block)
+
+    def probe(self, arena: str) -> None:
+        with self._lane.entered():
+            self._arenas.probe(arena)
+
+    def _guarded(self, call: PassCall) -> NDArray[np.float32] | CallError:
+        try:
+            with self._lane.entered():
+                arena = self._arenas.attach(call.arena)
+                check_pass(arena.layout, call)
+                return self._run(arena, call)
+        except CallError as error:
+            return error
+
+    def _run(self, arena: DeviceArena[TorchMemory], call: PassCall) -> NDArray[np.float32]:
+        lane, inputs, frames, past = self._lane, self._inputs, len(call.latent), len(call.past_position)
+        if call.text_context is not None:
+            lane.fill(arena.memory.view(arena.text(call.block), torch.float32), call.text_context)
+        if len(call.moves):
+            arena.move(call.block, call.moves)
+        for target, array in (
+            (inputs.latent(frames), call.latent),
+            (inputs.timestep(frames), call.timestep),
+            (inputs.position(frames), call.position),
+            (inputs.past_position(past), call.past_position),
+        ):
+            lane.fill(target[0], array)
+        key = (call.block, frames, past, call.write_slot)
+        shape = (frames, past, call.write_slot is None)
+        lane.play(arena.recorded, key, shape, lambda: self._pass(arena, call.block, frames, past, call.write_slot))
+        flow: NDArray[np.float32] = lane.fetch(inputs.flow(frames)[0]).astype(np.float32, copy=False)
+        return flow
+
+    def _pass(
+        self, arena: DeviceArena[TorchMemory], block: int, frames: int, past: int, write_slot: int | None
+    ) -> None:
+        """From the inputs' memory to the flow's and the slots': what a graph captures."""
+        inputs = self._inputs
+        keys, values = self._slots(arena, block, 0, past)
+        flow, new_keys, new_values = self._network(
+            inputs.latent(frames),
+            inputs.timestep(frames),
+            arena.memory.view(arena.text(block), torch.float32)[None],
+            inputs.position(frames),
+            inputs.past_position(past),
+            keys,
+            values,
+        )
+        inputs.flow(frames).copy_(flow)
+        if write_slot is not None:
+            to_keys, to_values = self._slots(arena, block, write_slot, frames)
+            for target, new in zip((*to_keys, *to_values), (*new_keys, *new_values), strict=True):
+                target.copy_(new)
+
+    def _slots(self, arena: DeviceArena[TorchMemory], block: int, first: int, count: int) -> tuple[Slots, Slots]:
+        layers = range(self._geometry.num_layers)
+        view = arena.memory.view
+        keys = [view(arena.keys(block, layer, first, count), self._dtype)[None] for layer in layers]
+        values = [view(arena.values(block, layer, first, count), self._dtype)[None] for layer in layers]
+        return keys, values
+
+
+class _Inputs:
+    """What changes from pass to pass, at addresses that do not: a graph reads and writes them. One for each size."""
+
+    def __init__(self, geometry: StudentGeometry, device: torch.device) -> None:
+        def empty(dtype: torch.dtype, *rest: int) -> Callable[[int], Tensor]:
+            return cache(lambda count: torch.empty((1, count, *rest), dtype=dtype, device=device))
+
+        self.latent = empty(torch.float32, *geometry.latent_shape)
+        self.flow = empty(torch.float32, *geometry.latent_shape)
+        self.timestep = empty(torch.float32)
+        self.position = empty(torch.int64)
+        self.past_position = empty(torch.int64)
+
+
+def compile_blocks(network: CausalDiT) -> None:
+    """Compile the layers, which share one code, and not the network around them: seconds instead of minutes.
+
+    A second number of cached frames makes the compiler treat it as a variable, so that a window that fills does not
+    compile anew with every chunk.
+    """
+    for block in network.blocks:
+        block.compile()
