@@ -1,0 +1,1 @@
+"""Rules, alerts and a dashboard over the service's metrics and Triton's, made from the objectives."""
