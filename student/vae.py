@@ -85,7 +85,8 @@ class StreamingVae(nn.Module):
 
     def encode_image(self, image: Tensor) -> Tensor:
         """[B, H, W, 3] uint8 -> [B, C, h, w]: the mode of the posterior, as a latent that stands for a single frame."""
-        pixels = (image.permute(0, 3, 1, 2).unsqueeze(2).to(self.vae.dtype) / 127.5) - 1
+        # Converted before it is transposed: TensorRT moves no uint8 about.
+        pixels = (image.to(self.vae.dtype).permute(0, 3, 1, 2).unsqueeze(2) / 127.5) - 1
         moments = self.vae.quant_conv(self.vae.encoder(patchify(pixels, self.vae.config.patch_size)))
         mode: Tensor = moments.chunk(2, dim=1)[0].float()
         return ((mode - self.mean) / self.std).squeeze(2)
