@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import cast
 
 import torch
 import torch.nn.functional as F
@@ -12,6 +13,7 @@ from torch import Tensor, nn
 
 from contract.geometry import StudentGeometry
 from student.rope import Rope, Sinusoids, rotate
+from student.time_table import TimeTable
 
 EPS = 1e-6
 
@@ -44,6 +46,10 @@ class DiTConfig:
 
 
 Rotation = tuple[Tensor, Tensor]
+KeysAndValues = tuple[Tensor, Tensor]
+"""Of the prompt's T positions, [B, T, H, D] each."""
+Prompt = tuple[KeysAndValues, ...]
+"""What every layer's cross-attention reads of a prompt: a session computes it once."""
 Attend = Callable[[Tensor, Tensor, Tensor], Tensor]
 """Queries, keys and values [B, H, L, D] -> [B, H, L, D]: attention under a mask that the function knows."""
 
@@ -57,9 +63,17 @@ class Attention(nn.Module):
         self.q = nn.Linear(dim, dim)
         self.k = nn.Linear(dim, dim)
         self.v = nn.Linear(dim, dim)
+        self.qkv: nn.Linear | None = None  # in their stead, once `student.inference` has fused them
         self.o = nn.Linear(dim, dim)
         self.norm_q = nn.RMSNorm(dim, eps=EPS)
         self.norm_k = nn.RMSNorm(dim, eps=EPS)
+
+    def project(self, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Queries, keys and values of the same tokens: [B, L, dim] -> [B, L, H, D] each."""
+        if self.qkv is None:
+            return self.queries(x), self.keys(x), self.values(x)
+        q, k, v = self.qkv(x).chunk(3, dim=-1)
+        return self._heads(self.norm_q(q)), self._heads(self.norm_k(k)), self._heads(v)
 
     def queries(self, x: Tensor) -> Tensor:
         """[B, L, dim] -> [B, L, H, D]."""
@@ -97,11 +111,15 @@ class Block(nn.Module):
         self.ffn = nn.Sequential(nn.Linear(dim, config.ffn_dim), nn.GELU("tanh"), nn.Linear(config.ffn_dim, dim))
         self.modulation = nn.Parameter(torch.randn(1, 6, dim) / math.sqrt(dim))
 
+    def vectors(self, condition: Tensor) -> Tensor:
+        """Shift, scale and gate of attention and of feed-forward: [B, F, 6, dim] float32, from the projected time."""
+        return self.modulation.float() + condition
+
     def forward(
         self,
         x: Tensor,
-        condition: Tensor,
-        text: Tensor,
+        vectors: Tensor,
+        text: Tensor | KeysAndValues,
         new_rotation: Rotation,
         past_rotation: Rotation,
         past_k: Tensor | None,
@@ -112,28 +130,28 @@ class Block(nn.Module):
 
         Args:
             x: [B, F, N, dim] tokens.
-            condition: [B, F, 6, dim] float32, projected time embedding.
-            text: [B, T, dim].
+            vectors: [B, F, 6, dim] float32, what `vectors` returns.
+            text: [B, T, dim], or the keys and values computed from it.
             past_k, past_v: [B, S*N, H, D], keys before rotation; None: nothing is cached.
 
         Returns:
             x, and the new tokens' keys (before rotation) and values, [B, F*N, H, D].
         """
-        parts = (self.modulation.float() + condition).unsqueeze(-2).unbind(2)  # six of [B, F, 1, dim]
-        shift, scale, gate, ffn_shift, ffn_scale, ffn_gate = parts
+        shift, scale, gate, ffn_shift, ffn_scale, ffn_gate = vectors.unsqueeze(-2).unbind(2)  # [B, F, 1, dim] each
         attention = self.self_attn
         h = _modulate(self.norm1(x), shift, scale).flatten(1, 2)
-        k, v = attention.keys(h), attention.values(h)
+        q, k, v = attention.project(h)
         all_k, all_v = rotate(k, *new_rotation), v
         if past_k is not None and past_v is not None:
             # The cache may be of another type than the pass, in mixed precision.
             all_k = torch.cat((rotate(past_k.to(k.dtype), *past_rotation), all_k), dim=1)
             all_v = torch.cat((past_v.to(v.dtype), all_v), dim=1)
-        out = attention.attend(rotate(attention.queries(h), *new_rotation), all_k, all_v, mask)
+        out = attention.attend(rotate(q, *new_rotation), all_k, all_v, mask)
         x = _gated(x, out.view_as(x), gate)
         cross = self.cross_attn
         h = self.norm3(x).flatten(1, 2)
-        x = x + cross.attend(cross.queries(h), cross.keys(text), cross.values(text)).view_as(x)
+        text_k, text_v = (cross.keys(text), cross.values(text)) if isinstance(text, Tensor) else text
+        x = x + cross.attend(cross.queries(h), text_k, text_v).view_as(x)
         x = _gated(x, self.ffn(_modulate(self.norm2(x), ffn_shift, ffn_scale)), ffn_gate)
         return x, k, v
 
@@ -147,9 +165,13 @@ class Head(nn.Module):
         self.head = nn.Linear(config.dim, math.prod(config.patch) * config.channels)
         self.modulation = nn.Parameter(torch.randn(1, 2, config.dim) / math.sqrt(config.dim))
 
-    def forward(self, x: Tensor, time: Tensor) -> Tensor:
-        """[B, F, N, dim] tokens and [B, F, dim] time embedding -> [B, F, N, patch pixels x channels]."""
-        shift, scale = (self.modulation.float() + time.unsqueeze(2)).unsqueeze(-2).unbind(2)
+    def vectors(self, time: Tensor) -> Tensor:
+        """Shift and scale: [B, F, 2, dim] float32, from the time embedding [B, F, dim]."""
+        return self.modulation.float() + time.float().unsqueeze(2)
+
+    def forward(self, x: Tensor, vectors: Tensor) -> Tensor:
+        """[B, F, N, dim] tokens and what `vectors` returns -> [B, F, N, patch pixels x channels]."""
+        shift, scale = vectors.unsqueeze(-2).unbind(2)
         out: Tensor = self.head(_modulate(self.norm(x), shift, scale))
         return out
 
@@ -171,6 +193,11 @@ class CausalDiT(nn.Module):
         self.head = Head(config)
         self.time_sinusoids = Sinusoids(config.freq_dim)
         self.rope = Rope(dim // config.num_heads)
+        self.time_table: TimeTable | None = None  # in place of the embeddings, once `student.inference` has made it
+
+    @property
+    def layers(self) -> list[Block]:
+        return cast(list[Block], list(self.blocks))
 
     @property
     def dtype(self) -> torch.dtype:
@@ -181,7 +208,7 @@ class CausalDiT(nn.Module):
         self,
         latent: Tensor,
         timestep: Tensor,
-        text_context: Tensor,
+        text: Tensor | Prompt,
         position: Tensor,
         past_position: Tensor,
         past_k: Sequence[Tensor | None],
@@ -193,7 +220,7 @@ class CausalDiT(nn.Module):
         Args:
             latent: [B, F, C, h, w] float32.
             timestep: [B, F], what the network sees, in [0, 1000].
-            text_context: [B, T, D_text]; every one of the T positions is attended.
+            text: [B, T, D_text], every one of the T positions attended; or what `prompt` made of it.
             position: [B, F] temporal positions of the frames.
             past_position: [B, S] temporal positions of the cached frames; S may be 0.
             past_k, past_v: for each layer [B, S*N, H, D]; keys are raw and get rotated here; None: S is 0.
@@ -206,30 +233,47 @@ class CausalDiT(nn.Module):
         grid = (latent.shape[-2] // self.config.patch[0], latent.shape[-1] // self.config.patch[1])
         new_rotation = self.rope(position, grid)
         past_rotation = self.rope(past_position, grid)
-        time = self.time_embedding(torch.cat(self.time_sinusoids(timestep), dim=-1).to(self.dtype))
-        condition = self.time_projection(time).unflatten(-1, (6, -1)).float()
-        text = self.text_embedding(text_context.to(self.dtype))
+        vectors = self.time_vectors(timestep) if self.time_table is None else self.time_table(timestep)
+        prompt: Sequence[Tensor | KeysAndValues] = (
+            [self._embedded(text)] * self.config.num_layers if isinstance(text, Tensor) else text
+        )
         x = self._patchify(latent.to(self.dtype), grid)
         new_k, new_v = [], []
-        for block, layer_k, layer_v in zip(self.blocks, past_k, past_v, strict=True):
-            x, k, v = block(x, condition, text, new_rotation, past_rotation, layer_k, layer_v, mask)
+        layers = zip(self.blocks, vectors[:-1], prompt, past_k, past_v, strict=True)
+        for block, layer_vectors, layer_text, layer_k, layer_v in layers:
+            x, k, v = block(x, layer_vectors, layer_text, new_rotation, past_rotation, layer_k, layer_v, mask)
             new_k.append(k)
             new_v.append(v)
-        return self._unpatchify(self.head(x, time.float()), grid), new_k, new_v
+        return self._unpatchify(self.head(x, vectors[-1]), grid), new_k, new_v
+
+    def time_vectors(self, timestep: Tensor) -> list[Tensor]:
+        """What modulates every layer [B, F, 6, dim] and last the head [B, F, 2, dim], float32, at timesteps [B, F]."""
+        time = self.time_embedding(torch.cat(self.time_sinusoids(timestep), dim=-1).to(self.dtype))
+        condition = self.time_projection(time).unflatten(-1, (6, -1)).float()
+        return [*(block.vectors(condition) for block in self.layers), self.head.vectors(time)]
+
+    def prompt(self, text_context: Tensor) -> Prompt:
+        """Keys and values of a prompt [B, T, D_text], which `forward` takes in its stead."""
+        text = self._embedded(text_context)
+        return tuple((block.cross_attn.keys(text), block.cross_attn.values(text)) for block in self.layers)
 
     def attend_all(
         self,
         latent: Tensor,
         timestep: Tensor,
-        text_context: Tensor,
+        text: Tensor | Prompt,
         position: Tensor,
         mask: Tensor | Attend | None = None,
     ) -> Tensor:
         """The teacher's pass: no cache, bidirectional or under a mask [F*N, F*N]. Returns the flow."""
         nothing = [None] * self.config.num_layers
-        flow, _, _ = self(latent, timestep, text_context, position, position[:, :0], nothing, nothing, mask)
+        flow, _, _ = self(latent, timestep, text, position, position[:, :0], nothing, nothing, mask)
         assert isinstance(flow, Tensor)
         return flow
+
+    def _embedded(self, text_context: Tensor) -> Tensor:
+        text: Tensor = self.text_embedding(text_context.to(self.dtype))
+        return text
 
     def _patchify(self, latent: Tensor, grid: tuple[int, int]) -> Tensor:
         """[B, F, C, h, w] -> [B, F, N, dim]: the patch convolution, written as the matrix product it is."""
