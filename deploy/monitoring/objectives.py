@@ -40,7 +40,8 @@ def rate(selector: str, window: str) -> str:
 
 
 def _slower_than(metric: str, edge: str, labels: str = "") -> Callable[[str], str]:
-    every, in_time = f"{metric}_count{_braces(labels)}", f"{metric}_bucket{_braces(labels, f'le={edge!r}')}"
+    limit = f'le="{edge}"'
+    every, in_time = f"{metric}_count{_braces(labels)}", f"{metric}_bucket{_braces(labels, limit)}"
     return lambda window: f"({rate(every, window)} - {rate(in_time, window)})"
 
 

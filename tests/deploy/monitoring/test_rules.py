@@ -46,6 +46,8 @@ def test_each_alert_is_tested_and_has_a_heading_that_says_what_to_do(alert: str)
 def test_rules_and_dashboard_ask_for_metrics_and_labels_that_the_service_has() -> None:
     telemetry = Telemetry()
     telemetry.rpc("/x", "OK", 0.0)
+    telemetry.sessions({})
+    telemetry.cache_slots({})
     text = generate_latest(telemetry.registry).decode()
     known = set(re.findall(r"^([a-z_]+)", text, re.MULTILINE))
     recorded = {rule["record"] for rule in RULES if "record" in rule}
@@ -54,7 +56,7 @@ def test_rules_and_dashboard_ask_for_metrics_and_labels_that_the_service_has() -
             assert name in known, query
         for name in re.findall(r"chameleon:[a-z0-9_:]+", query):
             assert name in recorded, query
-        for metric, edge in re.findall(r"(\w+)_bucket\{[^}]*le='([^']+)'", query):
+        for metric, edge in re.findall(r'(\w+)_bucket\{[^}]*le="([^"]+)"', query):
             assert f'{metric}_bucket{{le="{edge}"' in text, f"{query}: no bucket ends at the objective"
 
 
