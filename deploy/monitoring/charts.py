@@ -97,7 +97,7 @@ NOW = (
         queries=(Query(expr="60 * sum(" + _rate("chameleon_sessions_ended_total", 'reason="lost"') + ")"),),
     ),
     Chart(
-        title="Chunks per second",
+        title="Chunks per second, all",
         unit="short",
         queries=(Query(expr=f"sum({_rate('chameleon_chunk_seconds_count')})"),),
     ),
@@ -167,6 +167,7 @@ PROCESS_ROW = (
     Chart(title="Resident memory", unit="bytes", queries=_sum("instance", _series("process_resident_memory_bytes"))),
     Chart(title="File descriptors", unit="short", queries=_sum("instance", _series("process_open_fds"))),
     Chart(title="Calls by status", unit="ops", queries=_sum("code", _rate("chameleon_rpcs_total"))),
+    Chart(title="Chunks per second", unit="short", queries=_sum("instance", _rate("chameleon_chunk_seconds_count"))),
     Chart(title="Calls p95", unit="s", queries=_quantiles("chameleon_rpc_seconds", 0.95, by="method")),
 )
 

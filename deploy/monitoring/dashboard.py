@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import json
+from itertools import count
 
 from grafana_foundation_sdk.builders import common, dashboard, prometheus, stat, timeseries
 from grafana_foundation_sdk.cog.encoder import JSONEncoder
-from grafana_foundation_sdk.models.common import GraphThresholdsStyleMode
+from grafana_foundation_sdk.models.common import GraphThresholdsStyleMode, TooltipDisplayMode
 from grafana_foundation_sdk.models.dashboard import (
     DashboardCursorSync,
     DataSourceRef,
@@ -34,14 +35,16 @@ def build() -> str:
         .with_variable(dashboard.DatasourceVariable("datasource").label("Prometheus").type("prometheus"))
         .with_variable(_variable("namespace"))
         .with_variable(_variable("job"))
-        .with_row(dashboard.Row("Now"))
     )
+    numbers = count(1)  # Grafana links to a panel by its number
+    board.with_row(dashboard.Row("Now").id(next(numbers)))
     for chart in NOW:
-        board.with_panel(_stat(chart, width=_WIDTH // len(NOW)))
+        board.with_panel(_stat(chart, width=_WIDTH // len(NOW)).id(next(numbers)))
     for title, charts in ROWS.items():
-        board.with_row(dashboard.Row(title))
+        board.with_row(dashboard.Row(title).id(next(numbers)))
+        width = _WIDTH // (4 if len(charts) % 4 == 0 else 3)
         for chart in charts:
-            board.with_panel(_time_series(chart, width=_WIDTH // (4 if len(charts) % 4 == 0 else 3)))
+            board.with_panel(_time_series(chart, width=width).id(next(numbers)))
     return json.dumps(board.build(), cls=JSONEncoder, indent=1, sort_keys=True) + "\n"
 
 
@@ -63,7 +66,7 @@ def _stat(chart: Chart, *, width: int) -> stat.Panel:
 
 def _time_series(chart: Chart, *, width: int) -> timeseries.Panel:
     panel = timeseries.Panel().title(chart.title).unit(chart.unit).datasource(_SOURCE).span(width).height(_HEIGHT)
-    panel.description(chart.explanation).min(0)
+    panel.description(chart.explanation).min(0).tooltip(common.VizTooltipOptions().mode(TooltipDisplayMode.MULTI))
     for number, query in enumerate(chart.queries):
         ref_id = chr(ord("A") + number)
         panel.with_target(prometheus.Dataquery().expr(query.expr).legend_format(query.legend).ref_id(ref_id))

@@ -360,7 +360,7 @@ async def test_pacing_leaves_the_real_time_factor_of_a_fast_engine_above_one(
     session = await open_session(orchestrator, replace(CONFIG, pacing=Pacing.REALTIME, max_duration_s=600.0))
     await read(orchestrator.attach("t", session, None), chunks=5)
     assert len(recorder.factors) >= 4
-    assert min(recorder.factors[2:]) > 1.5, "paced chunks are ready one playing time apart"
+    assert min(recorder.factors[2:]) > 1.2, "paced chunks are ready one playing time apart"
 
 
 async def test_the_first_frame_is_timed_from_when_the_request_came_in(
