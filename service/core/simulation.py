@@ -15,12 +15,17 @@ from service.core.steps import ClearBlock, DropSwitch, Emit, EncodeMedia, Encode
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StepTimes:
-    """Seconds of engine time; one student step and one decode run at a time, in the order dispatched."""
+    """Seconds of engine time; one student step and one decode run at a time, in the order dispatched.
+
+    Attributes:
+        one_device: both share one device: a single step runs at a time.
+    """
 
     encode_s: float = 0.05
     prefill_s: float = 0.02
     pass_s: float = 0.04
     decode_s: float = 0.15
+    one_device: bool = False
 
     def of(self, kind: StepKind) -> float:
         if kind is StepKind.DECODE:
@@ -37,6 +42,8 @@ class Simulation:
         unread: sessions whose chunks nobody takes.
         ended_s: when each session ended, in virtual time.
         decision_s: real seconds that each round of decisions took: settle, effects and the choice of steps.
+        on_chunk: told of each chunk as it is written to a stream: its session, the chunk, whether it came late.
+        busy_s: device seconds of all steps; `waited_s`: what the `steps` steps waited between runnable and running.
     """
 
     core: Core
@@ -47,6 +54,10 @@ class Simulation:
     unread: set[str] = field(default_factory=set)
     ended_s: dict[str, float] = field(default_factory=dict)
     decision_s: list[float] = field(default_factory=list)
+    on_chunk: Callable[[str, ChunkInfo, bool], None] | None = None
+    busy_s: float = 0.0
+    waited_s: float = 0.0
+    steps: int = 0
     _queue: list[tuple[float, int, Callable[[], None]]] = field(default_factory=list)
     _order: int = 0
     _student_free_s: float = 0.0
@@ -87,10 +98,13 @@ class Simulation:
 
     def _dispatch(self, step: Step) -> None:
         seconds = self.times.of(step.kind)
-        if step.kind is StepKind.DECODE:
+        if step.kind is StepKind.DECODE and not self.times.one_device:
             self._decoder_free_s = done_s = max(self._decoder_free_s, self.now) + seconds
         else:
             self._student_free_s = done_s = max(self._student_free_s, self.now) + seconds
+        self.steps += 1
+        self.busy_s += seconds
+        self.waited_s += done_s - seconds - step.runnable_s
         self.at(done_s, lambda: self.core.step_done(step, seconds=seconds, queued=0.0, now=self.now))
 
     def _carry_out(self, effect: object) -> None:
@@ -108,7 +122,9 @@ class Simulation:
                 if session_id not in self.ended_s:
                     self.told[session_id] += [*before, info]
                 if session_id not in self.unread:
-                    core.sent(session_id, info.sequence, info.pts_s, self.now)
+                    late = core.sent(session_id, info.sequence, info.pts_s, self.now)
+                    if self.on_chunk is not None:
+                        self.on_chunk(session_id, info, late)
             case ClearBlock(block=block):
                 self.at(self.now, lambda: core.cleared(block))
             case DropSwitch() | Release():
