@@ -63,6 +63,24 @@ class TraceArrivals(_Window):
 Arrivals = Annotated[PoissonArrivals | ConstantArrivals | RampArrivals | TraceArrivals, Field(discriminator="process")]
 
 
+def scaled(arrivals: Arrivals, factor: float) -> Arrivals:
+    """As many times the arrivals in the same time; a trace keeps its times and is repeated whole.
+
+    Raises:
+        ValueError: a trace and a factor that is no whole number.
+    """
+    match arrivals:
+        case PoissonArrivals() | ConstantArrivals():
+            return arrivals.model_copy(update={"rate_per_s": factor * arrivals.rate_per_s})
+        case RampArrivals():
+            rates = {"from_per_s": factor * arrivals.from_per_s, "to_per_s": factor * arrivals.to_per_s}
+            return arrivals.model_copy(update=rates)
+        case TraceArrivals():
+            if factor != int(factor):
+                raise ValueError(f"a trace can be scaled by whole numbers only, got {factor:g}")
+            return arrivals.model_copy(update={"at_s": arrivals.at_s * int(factor)})
+
+
 def times(arrivals: Arrivals, *, duration_s: float, random: Random) -> list[float]:
     """Ascending seconds from the run's start, within the window and before `duration_s`."""
     start_s, end_s = arrivals.start_s, min(duration_s, arrivals.end_s or duration_s)

@@ -11,13 +11,17 @@ import typer
 from rich.console import Console
 from rich.markup import escape
 
-from loadtest import outcome, plan
+from loadtest import capacity, outcome, plan, selfcheck
+from loadtest.compare import Change, Tolerance
+from loadtest.compare import compare as compared
 from loadtest.report import Exit
 from loadtest.run import Run, Setting
-from loadtest.scenario import Scenario, ScenarioError, load
+from loadtest.scenario import ScenarioError, load, scaled
+from loadtest.schemas import write_schemas
 from loadtest.serving import served
-from loadtest.store import Store, StoreError
+from loadtest.store import Store, StoreError, read_report, write_whole
 from loadtest.target import Target, TargetError
+from loadtest.tell import tell_comparison, tell_proof
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, help="Load harness of FashionChameleon's API.")
 
@@ -48,6 +52,7 @@ def main() -> None:
 def run(
     scenario: ScenarioFile,
     out: Out,
+    scale: Annotated[float, typer.Option(help="times the arrivals of the kinds that scale")] = 1.0,
     target: TargetOption = None,
     serve: ServeOption = None,
     metrics: MetricsOption = None,
@@ -58,12 +63,91 @@ def run(
 ) -> None:
     """Run a scenario; exit status 0 if all its objectives hold."""
     with _told():
-        asked = load(scenario)
+        asked = scaled(load(scenario), scale)
         _check_folder(out, force)
         with _setting(out, target, serve, metrics, pid, tls, ca) as setting, Store(out) as store:
             observed = Run(asked, plan.open_loop(asked), setting, store, console).go()
             status = outcome.finish(observed, store, console)
     raise typer.Exit(status)
+
+
+@app.command()
+def search(
+    scenario: ScenarioFile,
+    out: Out,
+    low: Annotated[int, typer.Option(help="sessions to begin with")] = 1,
+    high: Annotated[int, typer.Option(help="sessions never to exceed")] = 1000,
+    repeats: Annotated[int, typer.Option(help="of each number; the majority decides")] = 3,
+    hold: Annotated[float, typer.Option(help="seconds that each number is held")] = 30.0,
+    target: TargetOption = None,
+    serve: ServeOption = None,
+    tls: TlsOption = False,
+    ca: CaOption = None,
+    force: ForceOption = False,
+) -> None:
+    """Find the most sessions at once that meet the scenario's objectives (closed loop; its arrivals are not used)."""
+    with _told():
+        asked = load(scenario)
+        if not 1 <= hold <= 86_400:
+            raise ValueError(f"--hold must lie in 1 to 86400, got {hold:g}")
+        _check_folder(out, force)
+        with _setting(out, target, serve, None, None, tls, ca) as setting:
+            status = capacity.find(asked, setting, out, console, low=low, high=high, repeats=repeats, hold_s=hold)
+    raise typer.Exit(status)
+
+
+@app.command()
+def compare(
+    before: Annotated[Path, typer.Argument(help="report.json of the run to compare with")],
+    after: Annotated[Path, typer.Argument(help="report.json of the run in question")],
+    tolerance: Annotated[float, typer.Option(help="share of a value that is not worth a word")] = 0.1,
+    floor: Annotated[float, typer.Option(help="seconds that are not worth a word")] = 0.005,
+    every: Annotated[bool, typer.Option("--all", help="show what stayed the same too")] = False,
+) -> None:
+    """Compare two runs of one scenario; exit status 1 if something became worse beyond chance and tolerance."""
+    with _told():
+        rows = compared(read_report(before), read_report(after), Tolerance(share=tolerance, floor=floor))
+        tell_comparison(rows, console, every=every)
+    raise typer.Exit(Exit.MISSED if any(row.change is Change.WORSE for row in rows) else Exit.HELD)
+
+
+@app.command("self-check")
+def self_check(
+    out: Out,
+    sessions: Annotated[int, typer.Option(min=1, max=10_000, help="to drive at once")] = 500,
+    hold: Annotated[float, typer.Option(min=1, max=3600, help="seconds to drive them for")] = 20.0,
+    tolerance: Annotated[float, typer.Option(min=0.001, max=10, help="seconds a median may be off")] = 0.05,
+    force: ForceOption = False,
+) -> None:
+    """Prove the harness against a server of its own whose delays are stated; exit status 0 if it measured them."""
+    with _told():
+        _check_folder(out, force)
+        proof = selfcheck.Proof(out, console, tolerance_s=tolerance)
+        found = proof.run(sessions=sessions, hold_s=hold)
+        write_whole(out / "self-check.json", found.model_dump_json(indent=1) + "\n")
+        tell_proof(found, console)
+    raise typer.Exit(Exit.HELD if found.held else Exit.INVALID)
+
+
+@app.command()
+def page(
+    folder: Annotated[Path, typer.Argument(help="of a run: report.json and sessions.jsonl")],
+) -> None:
+    """Write a run's page (index.html) anew from its results."""
+    with _told():
+        console.print(f"page: {outcome.repage(folder)}", highlight=False, soft_wrap=True)
+
+
+@app.command()
+def schema(
+    check: Annotated[bool, typer.Option("--check", help="only compare; status 1 if one differs")] = False,
+) -> None:
+    """Write the JSON schemas of scenarios and results to loadtest/schema/."""
+    with _told():
+        stale = write_schemas(check=check)
+    for name in stale:
+        console.print(f"{name} {'differs' if check else 'written'}", highlight=False)
+    raise typer.Exit(Exit.MISSED if check and stale else Exit.HELD)
 
 
 @contextmanager
@@ -112,7 +196,3 @@ def _setting(
 def _check_folder(out: Path, force: bool) -> None:
     if not force and out.exists() and (not out.is_dir() or any(out.iterdir())):
         raise ValueError(f"{out} is not an empty folder; --force writes into it all the same")
-
-
-def _scenario(path: Path) -> Scenario:
-    return load(path)

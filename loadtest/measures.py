@@ -67,3 +67,7 @@ class Figure(StrEnum):
     @property
     def low_is_bad(self) -> bool:
         return self in (Figure.GOOD_RATIO, Figure.GOODPUT)
+
+
+GROUP_FIGURES = (Figure.GOOD_RATIO, Figure.REJECTED_RATIO, Figure.FAILED_RATIO, Figure.GOODPUT)
+"""Those that a part of a run's sessions has too."""

@@ -6,7 +6,7 @@ from typing import Annotated, Literal, Self
 
 from pydantic import Field, model_validator
 
-from loadtest.measures import Figure, Measure
+from loadtest.measures import GROUP_FIGURES, Figure, Measure
 from loadtest.model import Model
 from loadtest.traffic import Name
 
@@ -51,16 +51,26 @@ class DistributionObjective(Model):
 
 
 class FigureObjective(Model):
-    """A figure of the whole run."""
+    """A figure of the run, or of the sessions of a kind and a window."""
 
     figure: Figure
     at_most: float | None = None
     at_least: float | None = None
+    at_least_times_of_window: dict[Name, Annotated[float, Field(gt=0)]] | None = Field(
+        default=None, description="a window's name and how many times its figure this one must be"
+    )
+    kind: Name | None = None
+    window: Name | None = None
 
     @model_validator(mode="after")
     def _one_limit(self) -> Self:
-        if (self.at_most is None) == (self.at_least is None):
-            raise ValueError("exactly one of at_most and at_least must be set")
+        limits = [self.at_most, self.at_least, self.at_least_times_of_window]
+        if sum(limit is not None for limit in limits) != 1:
+            raise ValueError("exactly one of at_most, at_least and at_least_times_of_window must be set")
+        if self.at_least_times_of_window is not None and (len(self.at_least_times_of_window) != 1 or not self.window):
+            raise ValueError("at_least_times_of_window needs `window`, and names one other window")
+        if (self.kind or self.window) and self.figure not in GROUP_FIGURES:
+            raise ValueError(f"{self.figure} is of the whole run: it has no kind and no window")
         return self
 
 
@@ -80,6 +90,17 @@ class MetricObjective(Model):
 
 
 Objective = DistributionObjective | FigureObjective | MetricObjective
+
+
+def windows_of(objective: Objective) -> set[str]:
+    """The windows that an objective names."""
+    match objective:
+        case DistributionObjective(window=window, at_most_times_of_window=other):
+            return {*(other or ()), *((window,) if window else ())}
+        case FigureObjective(window=window, at_least_times_of_window=other):
+            return {*(other or ()), *((window,) if window else ())}
+        case MetricObjective():
+            return set()
 
 
 class Objectives(Model):

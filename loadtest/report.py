@@ -68,6 +68,7 @@ class Group(Model):
     kind: str | None
     window: str | None
     counts: Counts
+    figures: dict[Figure, float | None] = Field(description="those that a group can have")
     measures: dict[Measure, Distribution]
 
 
@@ -153,7 +154,7 @@ class RunReport(Model):
     passed: bool = Field(description="valid, not cut short, and every objective holds")
     exit: Exit
     verdicts: list[Verdict]
-    figures: dict[Figure, float | None]
+    figures: dict[Figure, float | None] = Field(description="of the whole run")
     groups: list[Group]
     rejected: dict[str, int] = Field(description="sessions by reason")
     failed: dict[str, int] = Field(description="sessions by reason")

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from pathlib import Path
 
 import psutil
 from rich.console import Console
@@ -53,6 +53,7 @@ class Run:
         console: Console,
         *,
         closed: bool = False,
+        on_begin: Callable[[], None] = lambda: None,
     ) -> None:
         self._scenario = scenario
         self._seats = seats
@@ -60,6 +61,7 @@ class Run:
         self._store = store
         self._console = console
         self._closed = closed
+        self._on_begin = on_begin
         self._tokens = target.tokens(scenario)
         self._records: list[SessionRecord] = []
         self._lags: list[Values] = []
@@ -87,13 +89,16 @@ class Run:
         until_s = scenario.duration_s + scenario.patience.drain_s
         scraper = Scraper(setting.metrics, every_s=scenario.metrics.every_s)
         progress = Progress(self._console, scenario.name, due=len(due), until_s=until_s)
+        scraper.sample()
         with scraper, Fleet(lambda n, seats: self._job(n, seats, supplies), shares) as fleet:
             origin_s = fleet.set_off()
+            self._on_begin()
             scraper.start(lambda: time.monotonic() - origin_s)
             with progress:
                 self._listen(fleet, progress, origin_s)
             wall_s = time.monotonic() - origin_s
         after = self._after(before)
+        scraper.sample()
         return Observed(
             scenario=scenario,
             target=setting.target.address,
@@ -174,9 +179,9 @@ class Run:
 
     def _after(self, before: ProcessState | None) -> ProcessState | None:
         """None if the process is gone, or was not watched."""
+        time.sleep(self._scenario.settle_s if self._cut is None else 0.0)
         if before is None or self._setting.pid is None:
             return None
-        time.sleep(self._scenario.settle_s if self._cut is None else 0.0)
         try:
             return process.process_state(self._setting.pid)
         except psutil.NoSuchProcess:
@@ -185,7 +190,6 @@ class Run:
 
 def _prime(scenario: Scenario, at: Target, supplies: Supplies, tokens: dict[str, str | None]) -> None:
     """Short sessions together, which nothing is noted of: pools and caches that fill once are filled."""
-    import asyncio
 
     async def sessions() -> None:
         plans = [probe(scenario, number) for number in range(scenario.prime)]
@@ -206,8 +210,3 @@ def _prime(scenario: Scenario, at: Target, supplies: Supplies, tokens: dict[str,
             await asyncio.gather(*(driver.run(worker=-1) for driver in drivers))
 
     asyncio.run(sessions())
-
-
-def folder_free(folder: Path) -> bool:
-    """True if no earlier results lie there."""
-    return not folder.exists() or not any(folder.iterdir())

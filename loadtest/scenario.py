@@ -11,8 +11,9 @@ from typing import Self
 import yaml
 from pydantic import Field, ValidationError, model_validator
 
+from loadtest import arrivals
 from loadtest.model import Model
-from loadtest.objectives import DistributionObjective, Objectives
+from loadtest.objectives import MetricObjective, Objectives, windows_of
 from loadtest.traffic import Kind, Name, Seconds
 
 SHIPPED = Path(__file__).parent / "scenarios"
@@ -88,12 +89,11 @@ class Scenario(Model):
         for kind in self.kinds:
             problems += [f"kinds.{kind.name}: tenant {t} is not listed" for t in kind.tenants or () if t not in tenants]
         for index, objective in enumerate(self.objectives.run):
-            if isinstance(objective, DistributionObjective):
-                named = {*(objective.at_most_times_of_window or ()), *((objective.window,) if objective.window else ())}
-                where = f"objectives.run.{index}"
-                problems += [f"{where}: window {name} is not listed" for name in sorted(named - self.windows.keys())]
-                if objective.kind is not None and objective.kind not in kinds:
-                    problems.append(f"{where}: kind {objective.kind} is not listed")
+            unknown = sorted(windows_of(objective) - self.windows.keys())
+            problems += [f"objectives.run.{index}: window {name} is not listed" for name in unknown]
+            kind_name = None if isinstance(objective, MetricObjective) else objective.kind
+            if kind_name is not None and kind_name not in kinds:
+                problems.append(f"objectives.run.{index}: kind {kind_name} is not listed")
         if problems:
             raise ValueError("; ".join(problems))
         return self
@@ -128,6 +128,24 @@ def find(path: Path) -> Path:
         return shipped
     known = ", ".join(sorted(file.stem for file in SHIPPED.glob("*.yaml")))
     raise ScenarioError(f"there is no file {path}; the scenarios that ship are {known}")
+
+
+def scaled(scenario: Scenario, factor: float) -> Scenario:
+    """With `factor` times the arrivals, of the kinds that scale.
+
+    Raises:
+        ScenarioError: the factor is not above 0, or a trace cannot be scaled by it.
+    """
+    if not 0 < factor <= 10_000:
+        raise ScenarioError(f"a scale must be above 0 and at most 10000, got {factor:g}")
+    try:
+        kinds = [
+            kind.model_copy(update={"arrivals": arrivals.scaled(kind.arrivals, factor)}) if kind.scales else kind
+            for kind in scenario.kinds
+        ]
+    except ValueError as error:
+        raise ScenarioError(str(error)) from None
+    return scenario.model_copy(update={"kinds": kinds})
 
 
 def explained(error: ValidationError) -> list[str]:

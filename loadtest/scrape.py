@@ -32,15 +32,13 @@ class Scraper:
         """`now`: seconds from the run's start."""
         self._now = now
         if self._sources:
-            self._scrape()
             self._thread.start()
 
     def close(self) -> None:
-        """Takes the last sample."""
+        """No more samples but those asked for."""
         self._stop.set()
         if self._thread.is_alive():
             self._thread.join(2 * _ANSWER_S)
-            self._scrape()
 
     def __enter__(self) -> Scraper:
         return self
@@ -49,6 +47,19 @@ class Scraper:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.close()
+
+    def sample(self) -> None:
+        """Take one now: before a run and after it, when all is at rest."""
+        values: dict[str, float] = {}
+        at_s = self._now()
+        for source in self._sources:
+            try:
+                with urllib.request.urlopen(f"http://{source}/metrics", timeout=_ANSWER_S) as answer:
+                    values |= parse(answer.read().decode())
+            except (OSError, ValueError):  # a service that is going away; the report says how often
+                self._failed += 1
+        if values:
+            self._samples.append((at_s, values))
 
     def found(self) -> ServerMetrics | None:
         """None without sources."""
@@ -78,19 +89,7 @@ class Scraper:
             due_s += self._every_s
             if self._stop.wait(max(0.0, due_s - time.monotonic())):
                 return
-            self._scrape()
-
-    def _scrape(self) -> None:
-        values: dict[str, float] = {}
-        at_s = self._now()
-        for source in self._sources:
-            try:
-                with urllib.request.urlopen(f"http://{source}/metrics", timeout=_ANSWER_S) as answer:
-                    values |= parse(answer.read().decode())
-            except (OSError, ValueError):  # a service that is going away; the report says how often
-                self._failed += 1
-        if values:
-            self._samples.append((at_s, values))
+            self.sample()
 
 
 def parse(text: str) -> dict[str, float]:

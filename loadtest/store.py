@@ -10,7 +10,10 @@ import os
 from pathlib import Path
 from types import TracebackType
 
+from pydantic import ValidationError
+
 from loadtest.record import RECORD, SessionRecord
+from loadtest.report import RunReport
 
 SESSIONS = "sessions.jsonl"
 REPORT = "report.json"
@@ -64,25 +67,51 @@ class Store:
         Raises:
             StoreError: it cannot be written.
         """
-        path, part = self.folder / name, self.folder / f"{name}.part"
-        try:
-            (self.folder / _RESERVE).unlink(missing_ok=True)
-            part.write_text(text, "utf-8")
-            part.replace(path)
-        except OSError as error:
-            part.unlink(missing_ok=True)
-            raise _error(path, error) from None
-        return path
+        (self.folder / _RESERVE).unlink(missing_ok=True)
+        return write_whole(self.folder / name, text)
 
     def _reserve(self) -> None:
         with (self.folder / _RESERVE).open("wb") as file:
             os.posix_fallocate(file.fileno(), 0, _RESERVED_BYTES)
 
 
+def write_whole(path: Path, text: str) -> Path:
+    """A file, under its name only once it is complete.
+
+    Raises:
+        StoreError: it cannot be written.
+    """
+    part = path.with_name(f"{path.name}.part")
+    try:
+        part.write_text(text, "utf-8")
+        part.replace(path)
+    except OSError as error:
+        part.unlink(missing_ok=True)
+        raise _error(path, error) from None
+    return path
+
+
+def read_report(path: Path) -> RunReport:
+    """ValueError if it cannot be read, or is no report."""
+    try:
+        return RunReport.model_validate_json(path.read_bytes())
+    except OSError as error:
+        raise ValueError(f"{path} cannot be read: {error.strerror or error}") from None
+    except ValidationError as error:
+        raise ValueError(f"{path} is no run's report: {error.errors()[0]['msg']}") from None
+
+
 def read_sessions(path: Path) -> list[SessionRecord]:
-    """The sessions of a run, in the order they ended."""
-    with path.open("rb") as file:
-        return [RECORD.validate_json(line) for line in file if line.endswith(b"\n")]
+    """The sessions of a run, in the order they ended; a line that was cut off is left out.
+
+    Raises:
+        ValueError: the file cannot be read.
+    """
+    try:
+        lines = path.read_bytes().splitlines(keepends=True)
+    except OSError as error:
+        raise ValueError(f"{path} cannot be read: {error.strerror or error}") from None
+    return [RECORD.validate_json(line) for line in lines if line.endswith(b"\n")]
 
 
 def _error(path: Path, error: OSError) -> StoreError:

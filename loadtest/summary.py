@@ -8,7 +8,7 @@ from collections.abc import Iterable, Sequence
 
 from loadtest.histogram import Values
 from loadtest.judge import Judged, judge
-from loadtest.measures import Figure, Measure
+from loadtest.measures import GROUP_FIGURES, Figure, Measure
 from loadtest.observed import Observed
 from loadtest.record import Outcome
 from loadtest.report import (
@@ -39,8 +39,8 @@ def summarise(observed: Observed) -> tuple[RunReport, list[Judged]]:
     scenario = observed.scenario
     judged = [judge(record, scenario.player, scenario.objectives.session) for record in observed.records]
     counted = [session for session in judged if session.record.due_s >= scenario.warmup_s]
-    groups = _groups(scenario, counted, observed.due)
-    figures = _figures(observed, counted, groups[0].counts)
+    groups = _groups(scenario, counted, observed.due, observed.wall_s)
+    figures = groups[0].figures | _growth(observed)
     found = verdicts(scenario.objectives.run, groups, figures, observed.server)
     health = _health(observed)
     passed = health.valid and observed.aborted is None and all(verdict.held for verdict in found)
@@ -68,7 +68,7 @@ def summarise(observed: Observed) -> tuple[RunReport, list[Judged]]:
     return report, judged
 
 
-def _groups(scenario: Scenario, counted: list[Judged], due: Sequence[tuple[float, str]]) -> list[Group]:
+def _groups(scenario: Scenario, counted: list[Judged], due: Sequence[tuple[float, str]], wall_s: float) -> list[Group]:
     """All first; then by kind, by window, and by both."""
     kinds: list[str | None] = [None, *(kind.name for kind in scenario.kinds)]
     windows: list[str | None] = [None, *scenario.windows]
@@ -79,16 +79,23 @@ def _groups(scenario: Scenario, counted: list[Judged], due: Sequence[tuple[float
         inside = [session for session in counted if from_s <= session.record.due_s < until_s]
         due_inside = Counter(of for due_s, of in due if from_s <= due_s < until_s)
         for kind in kinds:
-            members = [session for session in inside if kind in (None, session.record.kind)]
+            members = _of_kind(inside, kind)
             due_count = due_inside.total() if kind is None else due_inside[kind]
-            groups.append(_group(kind, window, members, max(due_count, len(members))))
+            counts = _counts(members, max(due_count, len(members)))
+            until = min(until_s, scenario.duration_s, wall_s)
+            figures = _figures(counts, goodput(_of_kind(counted, kind), from_s=from_s, until_s=until))
+            groups.append(Group(kind=kind, window=window, counts=counts, figures=figures, measures=_measures(members)))
     return groups
 
 
-def _group(kind: str | None, window: str | None, members: list[Judged], due: int) -> Group:
+def _of_kind(sessions: list[Judged], kind: str | None) -> list[Judged]:
+    return [session for session in sessions if kind in (None, session.record.kind)]
+
+
+def _counts(members: list[Judged], due: int) -> Counts:
     of = Counter(session.record.outcome for session in members)
     good = sum(session.good for session in members)
-    counts = Counts(
+    return Counts(
         due=due,
         good=good,
         spoiled=of[Outcome.COMPLETED] - good,
@@ -97,30 +104,37 @@ def _group(kind: str | None, window: str | None, members: list[Judged], due: int
         unfinished=of[Outcome.UNFINISHED],
         never_begun=due - len(members),
     )
+
+
+def _measures(members: list[Judged]) -> dict[Measure, Distribution]:
     measures = {}
     for measure in Measure:
         values = [value for session in members for value in session.values.get(measure, ())]
         if values:
             measures[measure] = distribution(values, low_is_bad=measure.low_is_bad)
-    return Group(kind=kind, window=window, counts=counts, measures=measures)
+    return measures
 
 
-def _figures(observed: Observed, counted: list[Judged], counts: Counts) -> dict[Figure, float | None]:
-    figures: dict[Figure, float | None] = dict.fromkeys(Figure)
+def _figures(counts: Counts, good_video_s_per_s: float | None) -> dict[Figure, float | None]:
+    figures: dict[Figure, float | None] = dict.fromkeys(GROUP_FIGURES)
     if counts.due:
         figures[Figure.GOOD_RATIO] = counts.good / counts.due
         figures[Figure.REJECTED_RATIO] = counts.rejected / counts.due
         figures[Figure.FAILED_RATIO] = (counts.failed + counts.unfinished + counts.never_begun) / counts.due
-    figures[Figure.GOODPUT] = goodput(
-        counted, from_s=observed.scenario.warmup_s, until_s=min(observed.scenario.duration_s, observed.wall_s)
-    )
+    figures[Figure.GOODPUT] = good_video_s_per_s
+    return figures
+
+
+def _growth(observed: Observed) -> dict[Figure, float | None]:
+    """Of the service's process; None if it was not watched."""
+    growth: dict[Figure, float | None] = {figure: None for figure in Figure if figure not in GROUP_FIGURES}
     if observed.process is not None:
         before, after = observed.process
-        figures[Figure.RESIDENT_GROWTH] = after.resident_bytes - before.resident_bytes
-        figures[Figure.DESCRIPTOR_GROWTH] = after.descriptors - before.descriptors
-        figures[Figure.THREAD_GROWTH] = after.threads - before.threads
-        figures[Figure.SHARED_MEMORY_GROWTH] = after.shared_memory_bytes - before.shared_memory_bytes
-    return figures
+        growth[Figure.RESIDENT_GROWTH] = after.resident_bytes - before.resident_bytes
+        growth[Figure.DESCRIPTOR_GROWTH] = after.descriptors - before.descriptors
+        growth[Figure.THREAD_GROWTH] = after.threads - before.threads
+        growth[Figure.SHARED_MEMORY_GROWTH] = after.shared_memory_bytes - before.shared_memory_bytes
+    return growth
 
 
 def goodput(sessions: Iterable[Judged], *, from_s: float, until_s: float) -> float | None:
@@ -181,7 +195,7 @@ def _distribution(held: Values, *, worst: float) -> Distribution:
         mean=held.mean,
         low=held.low,
         high=held.high,
-        percentiles={f"{percent:g}": held.percentile(percent) for percent in PERCENTILES},
+        percentiles={f"{percent:g}": v for percent, v in zip(PERCENTILES, held.percentiles(PERCENTILES), strict=True)},
         worst_5_percent_mean=worst,
         histogram=held.encoded().decode(),
     )

@@ -107,6 +107,7 @@ class Kind(Model):
 
     name: Name
     arrivals: Arrivals
+    scales: bool = Field(default=True, description="whether --scale multiplies its arrivals")
     length: Length
     switches: Switches | None = None
     reader: Reader = PromptReader(behaviour="prompt")

@@ -29,29 +29,49 @@ def _verdict(
         case DistributionObjective():
             return _of_distribution(objective, groups)
         case FigureObjective():
-            return _held(objective.figure, figures.get(objective.figure), objective.at_most, objective.at_least)
+            return _of_figure(objective, groups, figures)
         case MetricObjective():
             name = f"{objective.metric}, {objective.statistic}"
             return _held(name, _metric(objective, server), objective.at_most, objective.at_least)
 
 
 def _of_distribution(objective: DistributionObjective, groups: Sequence[Group]) -> Verdict:
+    text = f"{objective.measure}, {objective.percentile:g}th percentile" + _narrowed(objective)
     value = _percentile(objective, objective.window, groups)
-    narrowed = {"kind": objective.kind, "window": objective.window}
-    of = "".join(f", {name} {given}" for name, given in narrowed.items() if given)
-    text = f"{objective.measure}, {objective.percentile:g}th percentile{of}"
     if objective.at_most_times_of_window is None:
         return _held(text, value, objective.at_most, objective.at_least)
     ((window, times),) = objective.at_most_times_of_window.items()
     base = _percentile(objective, window, groups)
     if base is None:
         return Verdict(text=f"{text}: at most {times:g} times window {window}'s", limit=None, value=value, held=False)
-    return _held(f"{text} (at most {times:g} times window {window}'s)", value, times * base, None)
+    return _held(f"{text} ({times:g} times window {window}'s)", value, times * base, None)
+
+
+def _of_figure(objective: FigureObjective, groups: Sequence[Group], figures: Mapping[Figure, float | None]) -> Verdict:
+    text = objective.figure + _narrowed(objective)
+    if objective.kind is None and objective.window is None:
+        return _held(text, figures[objective.figure], objective.at_most, objective.at_least)
+    value = _group(groups, objective.kind, objective.window).figures[objective.figure]
+    if objective.at_least_times_of_window is None:
+        return _held(text, value, objective.at_most, objective.at_least)
+    ((window, times),) = objective.at_least_times_of_window.items()
+    base = _group(groups, objective.kind, window).figures[objective.figure]
+    if base is None:
+        return Verdict(text=f"{text}: at least {times:g} times window {window}'s", limit=None, value=value, held=False)
+    return _held(f"{text} ({times:g} times window {window}'s)", value, None, times * base)
+
+
+def _narrowed(objective: DistributionObjective | FigureObjective) -> str:
+    narrowed = {"kind": objective.kind, "window": objective.window}
+    return "".join(f", {name} {given}" for name, given in narrowed.items() if given)
+
+
+def _group(groups: Sequence[Group], kind: str | None, window: str | None) -> Group:
+    return next(group for group in groups if (group.kind, group.window) == (kind, window))
 
 
 def _percentile(objective: DistributionObjective, window: str | None, groups: Sequence[Group]) -> float | None:
-    group = next(g for g in groups if (g.kind, g.window) == (objective.kind, window))
-    measured = group.measures.get(objective.measure)
+    measured = _group(groups, objective.kind, window).measures.get(objective.measure)
     return None if measured is None else measured.values().percentile(objective.percentile)
 
 

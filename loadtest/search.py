@@ -1,0 +1,118 @@
+"""The most sessions at once that meet the objectives: double until they do not, then halve the interval.
+
+One probe is a run of a closed loop and noisy, so each number is tried several times and the majority decides; the
+interval tells how sure that is. Pure but for the probe that it is given.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Literal
+
+from pydantic import Field
+
+from loadtest.model import Model
+
+
+class Trial(Model):
+    """A number of sessions and what came of each repeat."""
+
+    sessions: int
+    met: list[bool]
+
+    @property
+    def majority(self) -> bool:
+        return 2 * sum(self.met) > len(self.met)
+
+
+class SearchReport(Model):
+    """What was found. `sessions` 0: not even the lowest number met the objectives."""
+
+    format: Literal[1] = 1
+    scenario: str
+    target: str
+    sessions: int = Field(description="the most whose repeats met the objectives by majority")
+    interval: tuple[int, int | None] = Field(
+        description="every repeat met them up to the first; none from the next above the second on, null if not reached"
+    )
+    trials: list[Trial]
+    cut_short: str | None = Field(description="why the search stopped before its end")
+
+
+class SearchCut(Exception):
+    """A probe could not be judged; says why."""
+
+
+@dataclass(slots=True, kw_only=True)
+class Search:
+    """`probe(sessions, repeat)` says whether so many sessions met the objectives.
+
+    Args:
+        resolution: the search ends once the interval is no wider than this share of its lower end, or one session.
+    """
+
+    probe: Callable[[int, int], bool]
+    low: int
+    high: int
+    repeats: int
+    resolution: float = 0.05
+    trials: list[Trial] = field(default_factory=list)
+    cut_short: str | None = None
+
+    def __post_init__(self) -> None:
+        if not 1 <= self.low <= self.high:
+            raise ValueError(f"a search needs 1 <= low <= high, got {self.low} and {self.high}")
+        if self.repeats < 1:
+            raise ValueError(f"a search needs at least one repeat, got {self.repeats}")
+
+    def run(self) -> int:
+        """The most sessions that met the objectives by majority; 0 if not even `low` did."""
+        try:
+            return self._run()
+        except SearchCut as cut:
+            self.cut_short = str(cut)
+            return max((trial.sessions for trial in self.trials if trial.majority), default=0)
+
+    def _run(self) -> int:
+        met, missed = 0, self.high + 1
+        sessions = self.low
+        while self._meets(sessions):
+            met = sessions
+            if sessions == self.high:
+                return met
+            sessions = min(2 * sessions, self.high)
+        missed = sessions
+        while missed - met > max(1, int(self.resolution * met)) and missed > self.low:
+            sessions = (met + missed) // 2
+            if self._meets(sessions):
+                met = sessions
+            else:
+                missed = sessions
+        return met
+
+    def _meets(self, sessions: int) -> bool:
+        met: list[bool] = []
+        try:
+            for repeat in range(self.repeats):
+                met.append(self.probe(sessions, repeat))
+        finally:
+            if met:
+                self.trials.append(Trial(sessions=sessions, met=met))
+        return self.trials[-1].majority
+
+    @property
+    def interval(self) -> tuple[int, int | None]:
+        """See SearchReport."""
+        ordered = sorted(self.trials, key=lambda trial: trial.sessions)
+        surely = 0
+        for trial in ordered:
+            if not all(trial.met):
+                break
+            surely = trial.sessions
+        never: int | None = None
+        for trial in reversed(ordered):
+            if any(trial.met):
+                break
+            never = trial.sessions - 1
+        return surely, never

@@ -1,0 +1,215 @@
+"""Proof of the harness: against a server whose delays are stated, it must measure what was stated."""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import shlex
+import signal
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import Field
+from rich.console import Console
+
+from loadtest import plan
+from loadtest.judge import Judged
+from loadtest.measures import Measure
+from loadtest.model import Model
+from loadtest.report import RunReport
+from loadtest.run import Run
+from loadtest.scenario import Scenario
+from loadtest.serving import served
+from loadtest.stated import Stated
+from loadtest.store import REPORT, Store
+from loadtest.summary import summarise
+
+_LENGTH_S = 4.0
+_RATE = 4.0
+_SWITCH_S = 1.2
+_HICCUP_AFTER_S, _HICCUP_S = 1.0, 0.8
+
+
+class Check(Model):
+    """A number that was stated, and what the harness made of it. `measured`: lowest, median and highest."""
+
+    name: str
+    stated: float
+    measured: tuple[float, float, float]
+    held: bool
+
+
+class SelfCheck(Model):
+    """The whole proof."""
+
+    format: Literal[1] = 1
+    tolerance_s: float
+    held: bool
+    checks: list[Check]
+    lag_p99_s: float = Field(description="the generator's own, while it drove `sessions` at once")
+    sessions: int
+    cores_used: float = Field(description="CPU seconds of all workers for each second, then")
+
+
+DELAYS = Stated(
+    create_s=0.05, first_s=0.3, chunk_s=0.5, late_chunk=6, late_s=1.5, accept_s=0.1, reject_every=5, reject_s=0.02
+)
+QUEUE = Stated(serial_s=0.2)
+
+
+class Proof:
+    """Runs the checks, one after the other; every run's results lie in a folder of its own."""
+
+    def __init__(self, out: Path, console: Console, *, tolerance_s: float) -> None:
+        self._out = out
+        self._console = console
+        self._tolerance_s = tolerance_s
+
+    def run(self, *, sessions: int, hold_s: float) -> SelfCheck:
+        checks = [*self._delays(), *self._queue(), self._late_generator()]
+        many, checked = self._many(sessions, hold_s)
+        checks.append(checked)
+        load = many.generator.workers
+        return SelfCheck(
+            tolerance_s=self._tolerance_s,
+            held=all(check.held for check in checks),
+            checks=checks,
+            lag_p99_s=many.generator.lag.percentiles["99"],
+            sessions=many.generator.peak_open,
+            cores_used=sum(worker.cpu_s for worker in load) / max(worker.wall_s for worker in load),
+        )
+
+    def _delays(self) -> Iterator[Check]:
+        """Each stage of a session and of a switch, a stall, a rejection."""
+        report, judged = self._drive("delays", DELAYS, duration_s=5.0, rate=_RATE, switch_s=_SWITCH_S)
+        stated = DELAYS
+        first_s = stated.create_s + stated.first_s
+        # The switch is accepted at 1.3 s behind the first frame; chunks leave every 0.5 s, so it rides on the one at
+        # 1.5 s, which is the fourth of 0.5 s behind chunk 0 and shown at 2.0 s.
+        boundary_s = 1.5 - _SWITCH_S
+        stall_s = stated.late_s - stated.chunk_s
+        expected = {
+            Measure.OPENED: stated.create_s,
+            Measure.FIRST_FRAME: first_s,
+            Measure.REJECTED_AFTER: stated.reject_s,
+            Measure.SWITCH_ACKNOWLEDGED: stated.accept_s,
+            Measure.SWITCH_APPLIED: boundary_s,
+            Measure.SWITCH_RECEIVED: boundary_s,
+            Measure.SWITCH_DISPLAYED: 2.0 - _SWITCH_S,
+            Measure.STALL: stall_s,
+        }
+        for measure, value in expected.items():
+            found = [v for session in judged for v in session.values.get(measure, ())]
+            yield self._check(f"delays: {measure}", value, found)
+        counts = report.groups[0].counts
+        yield self._count("delays: sessions rejected", counts.due // stated.reject_every, counts.rejected)
+        yield self._count("delays: sessions failed", 0, counts.failed + counts.unfinished + counts.never_begun)
+
+    def _queue(self) -> Iterator[Check]:
+        """Sessions come twice as fast as the server takes them: the i-th waits for all before it. A harness that waited
+        with them would see 0.2 s each time."""
+        _, judged = self._drive("queue", QUEUE, duration_s=2.0, rate=10.0, length_s=1.0)
+        waits = sorted((session.record.due_s, session.values[Measure.OPENED][0]) for session in judged)
+        for place in (0, len(waits) // 2, len(waits) - 1):
+            wait_s = (place + 1) * QUEUE.serial_s - place * 0.1
+            yield self._check(f"queue: wait of arrival {place + 1}", wait_s, [waits[place][1]])
+
+    def _late_generator(self) -> Check:
+        """A worker that is stopped for a while must make the run invalid, whatever the server does."""
+        report, _ = self._drive("late", Stated(first_s=0.1), duration_s=3.0, rate=10.0, length_s=1.0, on_begin=_hiccup)
+        return self._count("a late generator calls its run invalid", 1, int(not report.generator.valid))
+
+    def _many(self, sessions: int, hold_s: float) -> tuple[RunReport, Check]:
+        """As many sessions at once as asked for, in real time."""
+        ramp_s = max(1.0, sessions / 100)
+        report, _ = self._drive(
+            "many", Stated(first_s=0.1), duration_s=ramp_s, rate=sessions / ramp_s, length_s=ramp_s + hold_s, workers=2
+        )
+        counts = report.groups[0].counts
+        good = counts.due - counts.rejected - counts.failed - counts.unfinished - counts.never_begun
+        held = report.generator.valid and good == sessions and report.generator.peak_open >= sessions
+        check = Check(
+            name=f"{sessions} sessions at once, on time",
+            stated=sessions,
+            measured=(good, report.generator.peak_open, good),
+            held=held,
+        )
+        return report, check
+
+    def _drive(
+        self,
+        name: str,
+        stated: Stated,
+        *,
+        duration_s: float,
+        rate: float,
+        length_s: float = _LENGTH_S,
+        switch_s: float | None = None,
+        workers: int = 1,
+        on_begin: Callable[[], None] = lambda: None,
+    ) -> tuple[RunReport, list[Judged]]:
+        self._console.print(f"self-check: {name}", highlight=False)
+        self._out.mkdir(parents=True, exist_ok=True)
+        picture = self._out / "picture"
+        picture.write_bytes(b"any bytes: the stated server looks at no picture")
+        kind: dict[str, Any] = {
+            "name": "stated",
+            "arrivals": {"process": "constant", "rate_per_s": rate},
+            "length": {"distribution": "fixed", "seconds": length_s},
+            "person": picture,
+            "garments": [picture],
+        }
+        if switch_s is not None:
+            kind["switches"] = {"when": "at", "seconds": [switch_s]}
+        scenario = Scenario.model_validate(
+            {
+                "name": name,
+                "duration_s": duration_s,
+                "kinds": [kind],
+                "player": {"start_buffer_s": 0, "resume_buffer_s": 0},
+                "generator": {"workers": workers},
+                "objectives": {"run": [{"figure": "failed_ratio", "at_most": 0}]},
+            }
+        )
+        folder = self._out / name
+        folder.mkdir(parents=True, exist_ok=True)
+        command = shlex.join([sys.executable, "-m", "loadtest.stated", stated.model_dump_json()])
+        with served(command, folder / "server.log") as setting, Store(folder) as store:
+            observed = Run(scenario, plan.open_loop(scenario), setting, store, self._console, on_begin=on_begin).go()
+            report, judged = summarise(observed)
+            store.write(REPORT, report.model_dump_json(indent=1) + "\n")
+        return report, judged
+
+    def _check(self, name: str, stated: float, found: list[float]) -> Check:
+        """Measured may not be earlier than stated but for a clock's grain, and the median not later than tolerated."""
+        if not found:
+            return Check(name=name, stated=stated, measured=(0.0, 0.0, 0.0), held=False)
+        ordered = sorted(found)
+        median = ordered[len(ordered) // 2]
+        low, high = stated - self._tolerance_s, stated + self._tolerance_s
+        held = low <= ordered[0] and median <= high
+        return Check(name=name, stated=stated, measured=(ordered[0], median, ordered[-1]), held=held)
+
+    @staticmethod
+    def _count(name: str, stated: int, found: int) -> Check:
+        return Check(name=name, stated=stated, measured=(found, found, found), held=stated == found)
+
+
+def _hiccup() -> None:
+    """Stops the workers for a moment in the middle of a run, as a machine that is too busy would."""
+
+    def stop_and_go() -> None:
+        time.sleep(_HICCUP_AFTER_S)
+        workers = multiprocessing.active_children()
+        for number in (signal.SIGSTOP, signal.SIGCONT):
+            for worker in workers:
+                if worker.pid is not None and worker.is_alive():
+                    os.kill(worker.pid, number)
+            if number is signal.SIGSTOP:
+                time.sleep(_HICCUP_S)
+
+    threading.Thread(target=stop_and_go, name="hiccup", daemon=True).start()
