@@ -316,9 +316,13 @@ def _tensor(name: str, array: NDArray[Any]) -> triton.InferInput:
 
 
 def _is_lost(error: InferenceServerException) -> bool:
-    """Whether the server is gone, as opposed to refusing the call. A python model's process may die alone."""
+    """Whether the server is gone, as opposed to refusing the call.
+
+    A python model's process may die alone, and a server that was told to stop unloads its models before it goes.
+    """
     gone = error.status() in ("StatusCode.UNAVAILABLE", "StatusCode.CANCELLED", "StatusCode.DEADLINE_EXCEEDED")
-    return gone or "stub process" in error.message().lower()
+    said = error.message().lower()
+    return gone or "stub process" in said or "no available versions" in said
 
 
 def _exists(region: str) -> bool:

@@ -1,4 +1,8 @@
-"""`grpc.health.v1` for each service by name, and for all together under the empty name."""
+"""`grpc.health.v1` for each service by name, for all together under the empty name, and for the process itself.
+
+`liveness` is SERVING whatever the engine does: the event loop answers, so only a loop that hangs fails it. A process
+whose engine is down or that drains is not ready, but must not be killed for it.
+"""
 
 from __future__ import annotations
 
@@ -8,6 +12,7 @@ from collections.abc import Callable
 from grpc_health.v1 import health, health_pb2
 
 OVERALL = ""
+LIVENESS = "liveness"
 
 
 class Health:
@@ -32,5 +37,6 @@ class Health:
 
     async def publish(self) -> None:
         status = health_pb2.HealthCheckResponse
+        await self.servicer.set(LIVENESS, status.SERVING)
         for service in self._services:
             await self.servicer.set(service, status.SERVING if self._ready() else status.NOT_SERVING)

@@ -185,10 +185,11 @@ class Pod:
             time.sleep(0.2)
         return took
 
-    def kill_sidecar(self) -> None:
+    def restart_sidecar(self) -> None:
+        """As after a failed liveness probe: SIGTERM, and the container begins anew."""
         process = self.sidecars[0].process
         assert process is not None
-        process.kill()
+        process.terminate()
 
     def terminate(self) -> dict[str, Any]:
         """preStop, SIGTERM, then the sidecars; SIGKILL once the grace period is over. Exit codes and seconds."""
@@ -220,4 +221,3 @@ def _loopback_up() -> None:
     """A network namespace begins with its loopback down."""
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as any_socket:
         fcntl.ioctl(any_socket, _SIOCSIFFLAGS, struct.pack("16sh14x", b"lo", _IFF_UP))
-

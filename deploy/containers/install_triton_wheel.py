@@ -1,0 +1,57 @@
+"""Make nvidia-pytriton's tritonserver callable like the one in NVIDIA's image: `tritonserver` on the PATH.
+
+Writes ROOT/bin/tritonserver and ROOT/backends, a copy of the python backend with the stub of the running Python, and has
+that Python's packages include IMPORT_PATH: the backend's interpreter ignores PYTHONPATH. Needs the wheel, nothing else.
+"""
+
+import argparse
+import importlib.util
+import shlex
+import shutil
+import sys
+import sysconfig
+from pathlib import Path
+
+LAUNCHER = """\
+#!/bin/sh
+export LD_LIBRARY_PATH={libraries}
+exec {server} --backend-directory={backends} "$@"
+"""
+
+
+def install(root: Path, import_path: Path, packages: Path) -> Path:
+    """The launcher's path. Raises ModuleNotFoundError without the wheel."""
+    spec = importlib.util.find_spec("pytriton")
+    if spec is None or spec.origin is None:
+        raise ModuleNotFoundError("nvidia-pytriton is not installed")
+    triton = Path(spec.origin).parent / "tritonserver"
+    backends = root / "backends"
+    shutil.copytree(triton / "backends", backends, ignore=shutil.ignore_patterns("__pycache__"))
+    python = f"{sys.version_info.major}.{sys.version_info.minor}"
+    shutil.copy2(triton / "python_backend_stubs" / python / "triton_python_backend_stub", backends / "python")
+    launcher = root / "bin" / "tritonserver"
+    launcher.parent.mkdir(parents=True)
+    libraries = [triton.parents[1] / "nvidia_pytriton.libs", Path(sysconfig.get_config_var("LIBDIR"))]
+    launcher.write_text(
+        LAUNCHER.format(
+            libraries=shlex.quote(":".join(map(str, libraries))),
+            server=shlex.quote(str(triton / "bin" / "tritonserver")),
+            backends=shlex.quote(str(backends)),
+        )
+    )
+    launcher.chmod(0o755)
+    (packages / "chameleon.pth").write_text(f"{import_path}\n")
+    return launcher
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--root", type=Path, required=True)
+    parser.add_argument("--import-path", type=Path, required=True)
+    parser.add_argument("--packages", type=Path, default=Path(sysconfig.get_path("purelib")), help="where the .pth goes")
+    options = parser.parse_args()
+    print(install(options.root, options.import_path, options.packages))
+
+
+if __name__ == "__main__":
+    main()
