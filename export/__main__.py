@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import argparse
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
+from contract.tensors import STUDENT, TEXT_ENCODER, VAE_DECODER, VAE_ENCODER
 from export import seal
 
 _PROGRAM = "python -m export"
 _ROOT = Path("model_repository")
+_MODELS = (TEXT_ENCODER, VAE_ENCODER, STUDENT, VAE_DECODER)
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -18,8 +21,17 @@ def main(arguments: list[str] | None = None) -> int:
     commands = parser.add_subparsers(title="commands")
 
     onnx = commands.add_parser("onnx", help="write a student's ONNX graphs, compare them with PyTorch, seal them")
-    onnx.add_argument("--student", choices=["nano"], default="nano")
-    onnx.add_argument("--weights", type=Path, help="folder of its safetensors files (default: those that ship)")
+    onnx.add_argument("--student", choices=["nano", "5b"], default="nano")
+    onnx.add_argument(
+        "--weights", type=Path, help="folder of nano's safetensors files (default: those that ship), or Wan2.2-TI2V-5B"
+    )
+    large = onnx.add_argument_group("5b", "weights are streamed to the disk, and not compared with PyTorch")
+    large.add_argument("--random-weights", action="store_true", help="to measure with, where no checkpoint is at hand")
+    large.add_argument("--network", type=Path, help="a fine-tune of the backbone, in place of that in --weights")
+    large.add_argument("--precision", choices=["bf16", "fp32"], default="bf16")
+    large.add_argument("--frame", type=_frame, default="704x1280", metavar="WIDTHxHEIGHT", help="default: %(default)s")
+    large.add_argument("--only", nargs="+", default=(), metavar="MODEL", choices=_MODELS, help=", ".join(_MODELS))
+    large.add_argument("--report", action="store_true", help="write nothing; print what the files' sizes would be")
     onnx.set_defaults(run=_onnx)
 
     configs = commands.add_parser("configs", help="write every model's config.pbtxt from the contract")
@@ -28,8 +40,8 @@ def main(arguments: list[str] | None = None) -> int:
     )
     configs.set_defaults(run=_configs)
 
-    for command in (onnx, configs):
-        command.add_argument("--root", type=Path, default=_ROOT, help=f"model repository (default: {_ROOT})")
+    onnx.add_argument("--root", type=Path, help=f"model repository (default for nano: {_ROOT})")
+    configs.add_argument("--root", type=Path, default=_ROOT, help=f"model repository (default: {_ROOT})")
     options = parser.parse_args(arguments)
     if options.run is None:
         parser.print_help()
@@ -40,22 +52,32 @@ def main(arguments: list[str] | None = None) -> int:
 
 def _onnx(options: argparse.Namespace) -> int:
     # Here, because PyTorch takes seconds to load and the other commands do without.
+    from export import wan
+
+    try:
+        for line in wan.write(options) if options.student == "5b" else _nano(options):
+            print(line, flush=True)
+    except (FileNotFoundError, ValueError) as error:
+        print(f"{_PROGRAM}: {error}", file=sys.stderr)
+        return 2
+    return 0
+
+
+def _nano(options: argparse.Namespace) -> Iterator[str]:
     from export.repository import write_onnx
     from student import nano
 
     folder = options.weights or nano.WEIGHTS
-    try:
-        student = nano.load(folder)
-    except (FileNotFoundError, ValueError) as error:
-        print(f"{_PROGRAM}: {error}", file=sys.stderr)
-        return 2
     made = {
         "command": f"python -m export onnx --student {options.student}",
         "weights": {file.name: seal.digest(file) for file in sorted(folder.glob("*.safetensors"))},
     }
-    for line in write_onnx(student, options.root, made=made):
-        print(line, flush=True)
-    return 0
+    return write_onnx(nano.load(folder), options.root or _ROOT, made=made)
+
+
+def _frame(text: str) -> tuple[int, int]:
+    width, _, height = text.partition("x")
+    return int(width), int(height)
 
 
 def _configs(options: argparse.Namespace) -> int:

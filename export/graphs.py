@@ -70,6 +70,7 @@ class _Flat(nn.Module):
 def _student(network: nn.Module, geometry: StudentGeometry) -> Graph:
     tokens, layers = geometry.tokens_per_frame, range(geometry.num_layers)
     past_shape = (geometry.num_heads, geometry.head_dim)
+    cache_dtype = _cache_dtype(geometry)
 
     def inputs(size: Mapping[str, int]) -> Inputs:
         B, F, S = size["B"], size["F"], size["S"]
@@ -80,7 +81,8 @@ def _student(network: nn.Module, geometry: StudentGeometry) -> Graph:
             "position": torch.arange(S, S + F).repeat(B, 1),
             "past_position": torch.stack([torch.randperm(S) for _ in range(B)]),
         }
-        return head | {name: torch.randn(B, S * tokens, *past_shape) for layer in layers for name in past_names(layer)}
+        past = (B, S * tokens, *past_shape)
+        return head | {name: torch.randn(past).to(cache_dtype) for layer in layers for name in past_names(layer)}
 
     def call(latent: Tensor, timestep: Tensor, text: Tensor, position: Tensor, *past: Tensor) -> tuple[Tensor, ...]:
         past_position, *past_kv = past
@@ -130,7 +132,8 @@ def _decoder_first(vae: StreamingVae, geometry: StudentGeometry) -> Graph:
 
 def _decoder_next(vae: StreamingVae, geometry: StudentGeometry) -> Graph:
     def inputs(_: Mapping[str, int]) -> Inputs:
-        caches = {f"cache_{i}": torch.randn(shape) for i, shape in enumerate(geometry.decoder_cache_shapes)}
+        shapes, dtype = geometry.decoder_cache_shapes, _cache_dtype(geometry)
+        caches = {f"cache_{i}": torch.randn(shape).to(dtype) for i, shape in enumerate(shapes)}
         return {"latent": torch.randn(1, *geometry.latent_shape)} | caches
 
     def call(latent: Tensor, *caches: Tensor) -> tuple[Tensor, ...]:
@@ -185,13 +188,19 @@ def _text_encoder(encoder: nn.Module, geometry: StudentGeometry) -> Graph:
     )
 
 
+def _cache_dtype(geometry: StudentGeometry) -> torch.dtype:
+    dtype: torch.dtype = getattr(torch, geometry.cache_dtype)
+    return dtype
+
+
 def _for_single_images(vae: StreamingVae) -> StreamingVae:
     """The encoder with only those weights that meet a single image.
 
     A causal convolution's taps on the past see nothing but zeros there; without them the encoder has a third of the
     weights and of the work, and the same result.
     """
-    single = copy.deepcopy(vae)
+    weights = chain(vae.parameters(), vae.buffers())
+    single = copy.deepcopy(vae, {id(weight): weight for weight in weights})  # other modules, the same weights
     for parent in list(single.vae.encoder.modules()):
         for name, conv in list(parent.named_children()):
             if isinstance(conv, WanCausalConv3d) and conv.kernel_size[0] > 1:
@@ -202,10 +211,10 @@ def _for_single_images(vae: StreamingVae) -> StreamingVae:
 def _newest_tap(conv: WanCausalConv3d) -> WanCausalConv3d:
     _, rows, columns = conv.kernel_size
     pad_columns, _, pad_rows, *_ = conv._padding  # diffusers keeps the padding here: (w, w, h, h, t, 0)
-    single = WanCausalConv3d(
-        conv.in_channels, conv.out_channels, (1, rows, columns), conv.stride, (0, pad_rows, pad_columns)
-    )
-    with torch.no_grad():
-        single.weight.copy_(conv.weight[:, :, -1:])
-        single.bias.copy_(conv.bias)
+    with torch.device("meta"):
+        single = WanCausalConv3d(
+            conv.in_channels, conv.out_channels, (1, rows, columns), conv.stride, (0, pad_rows, pad_columns)
+        )
+    single.weight = nn.Parameter(conv.weight[:, :, -1:].detach().clone(), requires_grad=False)
+    single.bias = conv.bias
     return single

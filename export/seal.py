@@ -26,7 +26,8 @@ def digests(root: Path) -> dict[str, str]:
 
 def digest(path: Path) -> str:
     """sha256 of a file."""
-    return hashlib.sha256(path.read_bytes()).hexdigest()
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def write_manifest(root: Path, manifest: Manifest) -> None:

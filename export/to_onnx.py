@@ -21,6 +21,14 @@ _SHARED_AT_LEAST_BYTES = 1024
 
 def to_onnx(graph: Graph, *, opset: int = OPSET) -> onnx.ModelProto:
     """Trace a graph and convert it, weights included; the same weights and versions give the same bytes."""
+    model = trace(graph, opset=opset).model_proto
+    forget_origin(model)
+    onnx.checker.check_model(model)
+    return model
+
+
+def trace(graph: Graph, *, opset: int = OPSET, optimize: bool = True) -> torch.onnx.ONNXProgram:
+    """A graph as the exporter has it; `optimize` folds constants, for which it reads the weights."""
     inputs = graph.inputs(graph.example)
     dynamic = tuple(graph.dynamic_shapes.get(name, {}) for name in inputs)
     # The exporter tells of torchvision's absence, and warns of its own inner deprecations.
@@ -36,13 +44,11 @@ def to_onnx(graph: Graph, *, opset: int = OPSET) -> onnx.ModelProto:
             dynamic_shapes=(dynamic,) if graph.dynamic_shapes else None,
             opset_version=opset,
             dynamo=True,
+            optimize=optimize,
             verbose=False,
         )
     assert program is not None
-    model = program.model_proto
-    _forget_origin(model)
-    onnx.checker.check_model(model)
-    return model
+    return program
 
 
 def write(models: Mapping[Path, onnx.ModelProto], *, shared_weights: Path | None = None) -> None:
@@ -55,7 +61,7 @@ def write(models: Mapping[Path, onnx.ModelProto], *, shared_weights: Path | None
         path.write_bytes(model.SerializeToString(deterministic=True))
 
 
-def _forget_origin(model: onnx.ModelProto) -> None:
+def forget_origin(model: onnx.ModelProto) -> None:
     """Drop stack traces and paths, which the exporter keeps beside every node."""
     del model.metadata_props[:]
     bodies: list[onnx.GraphProto | onnx.FunctionProto] = [model.graph, *model.functions]

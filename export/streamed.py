@@ -1,0 +1,168 @@
+"""Graphs whose weights are too large to hold: traced without them, and written weight by weight as each is read.
+
+    hollow(student, ...)     the student's parameters become fake: they have shapes and types, and no memory
+    stream(graph, ...)       trace such a graph; its weights are read when they are written, one at a time
+    write(...)               graphs and one file of weights beside them
+
+So memory holds the graph and the largest tensor, whatever the student's size (docs/performance.md has figures).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import onnx
+import onnx_ir as ir
+import torch
+from torch import Tensor, nn
+from torch._subclasses.fake_tensor import FakeTensorMode
+from torch.onnx._internal.exporter._core import TorchTensor, torch_dtype_to_onnx_dtype
+
+from contract.tensors import STUDENT, TEXT_ENCODER, VAE_DECODER, VAE_ENCODER
+from export.graphs import Graph
+from export.to_onnx import OPSET, forget_origin, trace
+from student.checkpoint_files import Readers
+from student.student import Student
+
+_PARTS = {TEXT_ENCODER: "text_encoder", VAE_ENCODER: "vae", STUDENT: "network", VAE_DECODER: "vae"}
+_INLINE_AT_MOST_BYTES = 1024
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class GraphSize:
+    """What a graph takes on disk.
+
+    Attributes:
+        nodes: of the graph, after constants were folded.
+        graph_bytes: of the .onnx file, small tensors included.
+        weights: bytes of each tensor outside of that file.
+    """
+
+    nodes: int
+    graph_bytes: int
+    weights: Mapping[str, int]
+
+    @property
+    def weight_bytes(self) -> int:
+        return sum(self.weights.values())
+
+
+def hollow(student: Student, *, dtype: torch.dtype) -> FakeTensorMode:
+    """Make a student's parameters fake, in place: of the CPU, of `dtype`, without memory. Buffers stay real.
+
+    Returns:
+        The mode in which graphs of that student are traced.
+    """
+    mode = FakeTensorMode(allow_non_fake_inputs=True)
+    made: dict[int, nn.Parameter] = {}  # tied parameters stay tied
+    for module in (student.network, student.vae, student.text_encoder):
+        for parent in module.modules():
+            for name, parameter in list(parent.named_parameters(recurse=False)):
+                if id(parameter) not in made:
+                    with mode:
+                        fake = torch.empty(parameter.shape, dtype=dtype)
+                    made[id(parameter)] = nn.Parameter(fake, requires_grad=False)
+                setattr(parent, name, made[id(parameter)])
+    return mode
+
+
+def stream(graph: Graph, weights: Readers, mode: FakeTensorMode, *, opset: int = OPSET) -> ir.Model:
+    """Trace a graph of a hollow student. Its weights are read, by their names in the student, when they are written."""
+    with mode:
+        program = trace(graph, opset=opset, optimize=False)
+    part = _PARTS[graph.path.split("/")[0]]
+    for name, value in program.model.graph.initializers.items():
+        reader = weights.get(f"{part}.{name.removeprefix('part.')}")
+        if reader is not None:
+            assert isinstance(value.const_value, TorchTensor)
+            value.const_value = _lazy(name, reader, value.const_value.raw)
+    _transpose_lazily(program.model.graph)
+    program.optimize()
+    return program.model
+
+
+def write(models: Mapping[Path, ir.Model], *, weights: str) -> list[GraphSize]:
+    """Save graphs of one folder and, in the file `weights` beside them, their large tensors, those of one name once.
+
+    Raises:
+        onnx.checker.ValidationError: if what was written is no valid graph.
+    """
+    known: dict[str, ir.ExternalTensor] = {}
+    sizes = []
+    for path, model in models.items():
+        path.parent.mkdir(parents=True, exist_ok=True)
+        for name, value in model.graph.initializers.items():
+            if name in known:
+                value.const_value = known[name]
+        if not known:
+            ir.external_data.unload_from_model(
+                model, path.parent, weights, size_threshold_bytes=_INLINE_AT_MOST_BYTES + 1
+            )
+        tensors = {name: value.const_value for name, value in model.graph.initializers.items()}
+        known |= {name: tensor for name, tensor in tensors.items() if isinstance(tensor, ir.ExternalTensor)}
+        proto = ir.to_proto(model)
+        forget_origin(proto)
+        path.write_bytes(proto.SerializeToString(deterministic=True))
+        onnx.checker.check_model(str(path))
+        sizes.append(_size(model, path.stat().st_size))
+    return sizes
+
+
+def measured(model: ir.Model) -> GraphSize:
+    """What `write` would write of a graph; its weights are not read."""
+    for name, value in model.graph.initializers.items():
+        tensor = value.const_value
+        if tensor is not None and tensor.nbytes > _INLINE_AT_MOST_BYTES:
+            shape = ir.Shape(tensor.shape.numpy())
+            value.const_value = ir.ExternalTensor("weights.bin", 0, tensor.nbytes, tensor.dtype, shape=shape, name=name)
+    proto = ir.to_proto(model)
+    forget_origin(proto)
+    return _size(model, proto.ByteSize())
+
+
+def _size(model: ir.Model, graph_bytes: int) -> GraphSize:
+    tensors = [value.const_value for value in model.graph.initializers.values()]
+    weights = {str(tensor.name): tensor.nbytes for tensor in tensors if isinstance(tensor, ir.ExternalTensor)}
+    return GraphSize(nodes=len(model.graph), graph_bytes=graph_bytes, weights=weights)
+
+
+def _lazy(name: str, reader: Callable[[], Tensor], traced: Tensor) -> ir.LazyTensor:
+    """A weight that is read when it is written, in the shape and type that were traced."""
+
+    def read() -> TorchTensor:
+        tensor = reader()
+        if tensor.shape != traced.shape:  # a convolution of which only the newest tap is left
+            tensor = tensor[:, :, -1:]
+        return TorchTensor(tensor.to(traced.dtype).contiguous(), name)
+
+    return ir.LazyTensor(read, dtype=torch_dtype_to_onnx_dtype(traced.dtype), shape=ir.Shape(traced.shape), name=name)
+
+
+def _transpose_lazily(graph: ir.Graph) -> None:
+    """Linear layers transpose their weights: let the weights be written transposed, so that nobody holds both."""
+    for node in list(graph):
+        weight = node.inputs[0] if node.op_type == "Transpose" else None
+        if weight is None or not isinstance(weight.const_value, ir.LazyTensor):
+            continue
+        assert weight.name is not None
+        name = f"{weight.name}.transposed"
+        if name not in graph.initializers:
+            graph.initializers.add(_transposed(name, weight.const_value, node.attributes["perm"].as_ints()))
+        ir.convenience.replace_all_uses_with(node.outputs[0], graph.initializers[name])
+        graph.remove(node, safe=True)
+        if not weight.uses():
+            del graph.initializers[weight.name]
+
+
+def _transposed(name: str, weight: ir.LazyTensor, permutation: Sequence[int]) -> ir.Value:
+    shape = ir.Shape([weight.shape[axis] for axis in permutation])
+
+    def read() -> TorchTensor:
+        original = weight.raw()
+        assert isinstance(original, TorchTensor)
+        return TorchTensor(original.raw.permute(*permutation).contiguous(), name)
+
+    tensor = ir.LazyTensor(read, dtype=weight.dtype, shape=shape, name=name)
+    return ir.Value(name=name, shape=shape, type=ir.TensorType(weight.dtype), const_value=tensor)
