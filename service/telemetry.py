@@ -104,10 +104,8 @@ class Telemetry:
         self._begin_at_zero()
 
     def _begin_at_zero(self) -> None:
-        for stage in _STAGES:
-            self._stage.labels(stage)
-        for stage in _SWITCH_STAGES:
-            self._switch.labels(stage)
+        self._stages = {stage: self._stage.labels(stage) for stage in _STAGES}
+        self._switches = {stage: self._switch.labels(stage) for stage in _SWITCH_STAGES}
         for reason in _REFUSALS:
             self._rejected.labels(reason)
         for end in EndReason:
@@ -116,7 +114,7 @@ class Telemetry:
     # Observer
 
     def stage(self, stage: str, seconds: float) -> None:
-        self._stage.labels(stage).observe(seconds)
+        self._stages[stage].observe(seconds)
 
     def chunk(self, seconds: float) -> None:
         self._chunk.observe(seconds)
@@ -125,7 +123,7 @@ class Telemetry:
         self._first_frame.observe(seconds)
 
     def switch(self, stage: str, seconds: float) -> None:
-        self._switch.labels(stage).observe(seconds)
+        self._switches[stage].observe(seconds)
 
     def realtime_factor(self, factor: float) -> None:
         self._realtime_factor.observe(factor)

@@ -63,6 +63,10 @@ log = logging.getLogger(__name__)
 T = TypeVar("T")
 Text = NDArray[np.float32]
 
+BOOKS_S = 0.1
+"""After an input, how long until the observer hears how many sessions and blocks there are: counting takes time in
+proportion to the sessions, and inputs come several a chunk."""
+
 _ITEMS_ON_THE_LOOP = 1 << 14
 """A chunk of so few numbers is computed sooner than a thread is woken."""
 
@@ -129,6 +133,7 @@ class Orchestrator:
         self._tasks: set[asyncio.Task[None]] = set()
         self._timer: asyncio.TimerHandle | None = None
         self._timer_s: float | None = None
+        self._books_timer: asyncio.TimerHandle | None = None
         self._drained = asyncio.Event()
         self._closed = False
         self._core: Core
@@ -159,8 +164,9 @@ class Orchestrator:
         self._pump()
         while self._tasks:
             await asyncio.wait(tuple(self._tasks))
-        if self._timer is not None:
-            self._timer.cancel()
+        for timer in (self._timer, self._books_timer):
+            if timer is not None:
+                timer.cancel()
         await self.garments.close()
         await self._engine.close()
         self._threads.shutdown()
@@ -307,7 +313,8 @@ class Orchestrator:
             for step in steps:
                 self._spawn(self._run(step), f"{step.kind} {step.session_id}")
         self._set_timer(self._core.next_wake_s())
-        self._observe_books()
+        if self._books_timer is None and not self._closed:
+            self._books_timer = asyncio.get_running_loop().call_later(BOOKS_S, self._observe_books)
         if self._core.draining and self._core.idle:
             self._drained.set()
 
@@ -589,6 +596,7 @@ class Orchestrator:
         self._pump()
 
     def _observe_books(self) -> None:
+        self._books_timer = None
         self._observer.sessions(self._core.session_counts())
         self._observer.cache_slots(self._core.block_counts())
         self._observer.capacity(self._engine.blocks)

@@ -69,9 +69,9 @@ def media(events: list[StreamEvent]) -> list[str]:
     return [hashlib.sha256(e.media).hexdigest() for e in events if isinstance(e, ChunkReady)]
 
 
-async def settled(orchestrator: Orchestrator, recorder: Recorder) -> None:
+async def settled(orchestrator: Orchestrator) -> None:
     """Wait until every block is free again."""
-    await until(lambda: recorder.slots.get("free") == 4)
+    await until(lambda: orchestrator._core.block_counts()["free"] == 4)
     orchestrator._core.check_integrity()
 
 
@@ -86,7 +86,7 @@ async def test_a_session_streams_to_its_end_and_leaves_a_clean_block(
     made = [e for e in events if isinstance(e, ChunkReady)]
     assert [e.info.sequence for e in made] == list(range(len(made)))
     assert all(len(e.media) == e.info.frame_count * 64 * 64 * 3 for e in made)
-    await settled(orchestrator, recorder)
+    await settled(orchestrator)
     assert all(engine.is_clear(block) for block in range(4))
     assert recorder.first_frames == 1
     assert {"queue", "text", "encode", "prefill", "denoise", "commit", "decode", "media"} <= set(recorder.stages)
@@ -126,9 +126,9 @@ async def test_a_chunk_is_the_same_whether_or_not_a_switch_follows_it(orchestrat
     assert not set(switched[applied.sequence :]) & set(plain)
 
 
-async def test_sessions_side_by_side_do_not_touch_each_other(orchestrator: Orchestrator, recorder: Recorder) -> None:
+async def test_sessions_side_by_side_do_not_touch_each_other(orchestrator: Orchestrator) -> None:
     alone = media(await read(orchestrator.attach("t", await open_session(orchestrator), None)))
-    await settled(orchestrator, recorder)
+    await settled(orchestrator)
     sessions = [await open_session(orchestrator) for _ in range(4)]
     together = await asyncio.gather(*(read(orchestrator.attach("t", s, None)) for s in sessions))
     assert all(media(events) == alone for events in together)
@@ -192,9 +192,7 @@ async def test_cursors_out_of_reach_are_refused(orchestrator: Orchestrator) -> N
     subscription.close()
 
 
-async def test_a_reader_that_does_not_read_holds_the_session_still(
-    orchestrator: Orchestrator, recorder: Recorder
-) -> None:
+async def test_a_reader_that_does_not_read_holds_the_session_still(orchestrator: Orchestrator) -> None:
     session = await open_session(orchestrator, replace(CONFIG, max_duration_s=60.0))
     subscription = orchestrator.attach("t", session, None)
     await anext(subscription)
@@ -207,17 +205,17 @@ async def test_a_reader_that_does_not_read_holds_the_session_still(
     subscription.close()
 
 
-async def test_a_lost_reader_frees_the_block_within_two_seconds(orchestrator: Orchestrator, recorder: Recorder) -> None:
+async def test_a_lost_reader_frees_the_block_within_two_seconds(orchestrator: Orchestrator) -> None:
     session = await open_session(orchestrator, replace(CONFIG, max_duration_s=60.0))
     subscription = orchestrator.attach("t", session, None)
     await read(subscription, chunks=1)
     subscription.close()
-    await until(lambda: recorder.slots.get("free") == 4, within_s=2.0)
+    await until(lambda: orchestrator._core.block_counts()["free"] == 4, within_s=2.0)
     assert orchestrator.get_session("t", session).end_reason is EndReason.ABANDONED
 
 
 async def test_ending_a_session_at_any_moment_leaves_clean_books(
-    orchestrator: Orchestrator, engine: FakeEngine, recorder: Recorder
+    orchestrator: Orchestrator, engine: FakeEngine
 ) -> None:
     engine._delays = Delays(encode_s=0.003, pass_s=0.003, decode_s=0.01)
     for moment in range(12):
@@ -228,7 +226,7 @@ async def test_ending_a_session_at_any_moment_leaves_clean_books(
         events = await read(subscription)
         assert isinstance(events[-1], Ended)
         assert events[-1].reason is EndReason.STOPPED
-        await settled(orchestrator, recorder)
+        await settled(orchestrator)
         assert all(engine.is_clear(block) for block in range(4))
 
 
@@ -303,16 +301,14 @@ async def test_garments_and_sessions_belong_to_their_tenant(orchestrator: Orches
     await orchestrator.end_session("t", session)
 
 
-async def test_an_unknown_garment_is_refused_before_anything_is_leased(
-    orchestrator: Orchestrator, recorder: Recorder
-) -> None:
+async def test_an_unknown_garment_is_refused_before_anything_is_leased(orchestrator: Orchestrator) -> None:
     with pytest.raises(NotFound, match="no garment nope"):
         await orchestrator.create_session(replace(CONFIG, garment="nope"), person_rgb=picture(1))
     session = await open_session(orchestrator)
     with pytest.raises(NotFound, match="no garment nope"):
         await orchestrator.switch_garment("t", session, Switch(event_id="e", garment="nope"))
     await orchestrator.end_session("t", session)
-    await settled(orchestrator, recorder)
+    await settled(orchestrator)
 
 
 async def test_a_full_service_refuses_with_a_time_to_retry(orchestrator: Orchestrator, recorder: Recorder) -> None:
@@ -372,3 +368,13 @@ async def test_the_first_frame_is_timed_from_when_the_request_came_in(
     view = await orchestrator.create_session(config, person_rgb=picture(50), asked_s=asked_s)
     await read(orchestrator.attach("t", view.id, None), chunks=1)
     assert recorder.first_frame_s >= 100.0
+
+
+async def test_the_observer_hears_of_the_books_soon_after_they_change(
+    orchestrator: Orchestrator, recorder: Recorder
+) -> None:
+    assert recorder.slots == {"free": 4, "leased": 0, "clearing": 0}
+    session = await open_session(orchestrator)
+    await until(lambda: recorder.slots == {"free": 3, "leased": 1, "clearing": 0})
+    await orchestrator.end_session("t", session)
+    await until(lambda: recorder.slots == {"free": 4, "leased": 0, "clearing": 0})
