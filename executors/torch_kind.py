@@ -14,28 +14,37 @@ from contract.tensors import VAE_ENCODER, Manifest, Model
 from executors.base import DecoderExecutor, EncoderExecutor, StudentExecutor
 from executors.torch_decoder import TorchDecoder
 from executors.torch_encoders import TorchEncoder
+from executors.torch_fp8 import fp8_missing, to_fp8
 from executors.torch_student import TorchStudent
 from student import nano, wan_5b
+from student.inference import prepare
 from student.student import Student
 
 WEIGHTS_VARIABLE = "CHAMELEON_WEIGHTS"
 RANDOM_WEIGHTS = "random"
+PRECISION_VARIABLE = "CHAMELEON_PRECISION"
+FP8 = "fp8"
 
 
 class TorchKind:
     """On the GPU if there is one, in the cache's type; else on the CPU.
 
     CHAMELEON_WEIGHTS is a folder: the embedded student's (default: those that ship), or a checkpoint of the 5B
-    student; `random` makes weights of its shape, to measure with.
+    student; `random` makes weights of its shape, to measure with. CHAMELEON_PRECISION=fp8 rounds the backbone's
+    linears.
     """
 
     def __init__(self, manifest: Manifest) -> None:
-        self._geometry = manifest.geometry
+        self._geometry, self._schedule = manifest.geometry, manifest.schedule
         self._device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
 
     def student(self, model: Model) -> StudentExecutor:
         assert model.probe_cell is not None
-        network = self._load("network").network
+        network = prepare(self._load("network").network, self._schedule)
+        if os.environ.get(PRECISION_VARIABLE) == FP8:
+            if missing := fp8_missing(self._device):
+                raise ValueError(missing)
+            to_fp8(network)
         return TorchStudent(network, self._geometry, probe_cell=model.probe_cell)
 
     def decoder(self, model: Model) -> DecoderExecutor:

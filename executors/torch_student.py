@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from functools import cache
 from pathlib import Path
+from typing import cast
 
 import numpy as np
 import torch
@@ -23,7 +24,9 @@ from executors.checks import check_pass
 from executors.device_arena import DeviceArena, DeviceArenas, Part
 from executors.torch_lane import Lane
 from executors.torch_memory import TorchMemory
-from student.dit import CausalDiT
+from student.dit import CausalDiT, Prompt
+
+_RECOMPILE_LIMIT = 64
 
 Slots = list[Tensor]
 """For each layer [1, n*N, H, D]."""
@@ -60,7 +63,11 @@ class TorchStudent:
 
     def clear(self, arena: str, block: int) -> None:
         with self._lane.entered():
-            self._arenas.attach(arena).clear(block)
+            attached = self._arenas.attach(arena)
+            attached.clear(block)
+            for kept in self._prompt(attached, block):
+                for tensor in kept:
+                    tensor.zero_()
 
     def probe(self, arena: str) -> None:
         with self._lane.entered():
@@ -77,8 +84,9 @@ class TorchStudent:
 
     def _run(self, arena: DeviceArena[TorchMemory], call: PassCall) -> NDArray[np.float32]:
         lane, inputs, frames, past = self._lane, self._inputs, len(call.latent), len(call.past_position)
+        prompt = self._prompt(arena, call.block)
         if call.text_context is not None:
-            lane.fill(arena.memory.view(arena.text(call.block), torch.float32), call.text_context)
+            self._keep_prompt(prompt, call.text_context)
         if len(call.moves):
             arena.move(call.block, call.moves)
         for target, array in (
@@ -90,30 +98,47 @@ class TorchStudent:
             lane.fill(target[0], array)
         key = (call.block, frames, past, call.write_slot)
         shape = (frames, past, call.write_slot is None)
-        lane.play(arena.recorded, key, shape, lambda: self._pass(arena, call.block, frames, past, call.write_slot))
+        lane.play(arena.recorded, key, shape, lambda: self._pass(arena, prompt, call, frames, past))
         flow: NDArray[np.float32] = lane.fetch(inputs.flow(frames)[0]).astype(np.float32, copy=False)
         return flow
 
-    def _pass(
-        self, arena: DeviceArena[TorchMemory], block: int, frames: int, past: int, write_slot: int | None
-    ) -> None:
+    def _pass(self, arena: DeviceArena[TorchMemory], prompt: Prompt, call: PassCall, frames: int, past: int) -> None:
         """From the inputs' memory to the flow's and the slots': what a graph captures."""
         inputs = self._inputs
-        keys, values = self._slots(arena, block, 0, past)
+        keys, values = self._slots(arena, call.block, 0, past)
         flow, new_keys, new_values = self._network(
             inputs.latent(frames),
             inputs.timestep(frames),
-            arena.memory.view(arena.text(block), torch.float32)[None],
+            prompt,
             inputs.position(frames),
             inputs.past_position(past),
             keys,
             values,
         )
         inputs.flow(frames).copy_(flow)
-        if write_slot is not None:
-            to_keys, to_values = self._slots(arena, block, write_slot, frames)
+        if call.write_slot is not None:
+            to_keys, to_values = self._slots(arena, call.block, call.write_slot, frames)
             for target, new in zip((*to_keys, *to_values), (*new_keys, *new_values), strict=True):
                 target.copy_(new)
+
+    def _prompt(self, arena: DeviceArena[TorchMemory], block: int) -> Prompt:
+        """Where a block's prompt keys and values lie: like its slots, zero at first, and as long as its arena."""
+        if ("prompt", block) not in arena.recorded:
+            geometry, network = self._geometry, self._network
+            shape = (1, geometry.text_tokens, geometry.num_heads, geometry.head_dim)
+            made = [
+                torch.zeros(shape, dtype=network.dtype, device=self._lane.device)
+                for _ in range(2 * len(network.blocks))
+            ]
+            arena.recorded["prompt", block] = tuple(zip(made[::2], made[1::2], strict=True))
+        return cast(Prompt, arena.recorded["prompt", block])
+
+    def _keep_prompt(self, prompt: Prompt, text_context: NDArray[np.float32]) -> None:
+        """A prompt's keys and values are computed once, in the pass that brings it."""
+        text = torch.from_numpy(np.ascontiguousarray(text_context))[None].to(self._lane.device)
+        for kept, new in zip(prompt, self._network.prompt(text), strict=True):
+            for target, tensor in zip(kept, new, strict=True):
+                target.copy_(tensor)
 
     def _slots(self, arena: DeviceArena[TorchMemory], block: int, first: int, count: int) -> tuple[Slots, Slots]:
         layers = range(self._geometry.num_layers)
@@ -143,5 +168,7 @@ def compile_blocks(network: CausalDiT) -> None:
     A second number of cached frames makes the compiler treat it as a variable, so that a window that fills does not
     compile anew with every chunk.
     """
+    # Behind its limit the compiler would go on without compiling, and say nothing.
+    torch._dynamo.config.recompile_limit = max(torch._dynamo.config.recompile_limit, _RECOMPILE_LIMIT)
     for block in network.blocks:
-        block.compile()
+        block.compile(fullgraph=True)

@@ -1,0 +1,378 @@
+"""The rows of the GPU benchmark, the most telling first: where time runs out, the later ones are dropped and say so."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from functools import cached_property
+from typing import TYPE_CHECKING
+
+import torch
+
+from benchmarks.gpu_backbone import Backbone, pass_cost
+from benchmarks.gpu_clock import Clock, Times
+from benchmarks.gpu_cost import Cost, Rates, counted, measured_rates
+from benchmarks.gpu_overlap import overlapped
+from benchmarks.gpu_report import Report, Row
+from benchmarks.gpu_subject import Subject, random_backbone
+from contract.geometry import CONDITION_FRAMES, StudentGeometry
+from executors.torch_fp8 import fp8_linears, fp8_missing
+from executors.torch_student import compile_blocks
+from student.inference import prepare
+
+if TYPE_CHECKING:
+    from student.dit import CausalDiT
+    from student.text import TextEncoder
+    from student.vae import StreamingVae
+
+BATCHES = (2, 3, 4)
+_RESERVE_S = 15.0
+"""No row begins with less time left."""
+_FLOAT8 = "fp8"
+
+
+class NotMeasured(Exception):
+    """This machine cannot show it; says why."""
+
+
+class Suite:
+    """Measures a subject on a device into a report."""
+
+    def __init__(self, subject: Subject, clock: Clock, report: Report) -> None:
+        self._subject, self._clock, self._report = subject, clock, report
+        self._precision = str(subject.dtype).removeprefix("torch.")
+        self._fp8 = False
+        self._schedule = subject.schedule
+        self._made: tuple[tuple[str, int], Backbone] | None = None
+
+    def run(self) -> None:
+        self._report.rates = self.rates.to_json()
+        main, *others = self._subject.geometries
+        self._ladder(main)
+        missing = fp8_missing(self._clock.device)
+        if missing:
+            self._report.note(f"no fp8 rows: {missing}")
+        for size in (main, *others):
+            self._core(size)
+            if not missing:
+                with self._in_fp8():
+                    self._core(size)
+        for size in (main, *others):
+            self._short_window(size)
+            if not missing:
+                with self._in_fp8():
+                    self._short_window(size)
+            self._fills(size)
+            self._batches(size)
+            if not missing:
+                with self._in_fp8():
+                    self._batches(size)
+        self._encoders(main)
+
+    # Groups of rows
+
+    def _ladder(self, size: str) -> None:
+        """What each of the things that make it fast is worth, one put on the other: a pass at a full window."""
+        window = self._geometry(size).window_frames
+        scope = Row(what="", size=size, precision=self._precision, window=window)
+        network = self._network
+        steps: tuple[tuple[str, Callable[[], object], bool, bool], ...] = (
+            ("pass as trained", lambda: None, False, False),
+            ("+ the prompt's keys and values kept", lambda: None, True, False),
+            ("+ table for times", lambda: prepare(network, self._schedule, fused=False), True, False),
+            ("+ fused queries, keys, values", lambda: prepare(network, self._schedule, tables=False), True, False),
+            ("+ compiled", lambda: compile_blocks(network) if self._clock.on_gpu else None, True, False),
+            ("+ CUDA graph", lambda: None, True, True),
+        )
+        for what, change, kept, graph in steps:
+            if what in ("+ compiled", "+ CUDA graph") and not self._clock.on_gpu:
+                self._report.add(replace(scope, what=what, note="needs a GPU"))
+                continue
+            change()  # also where the row is dropped: what follows is measured with it
+            self._row(
+                replace(scope, what=what),
+                lambda kept=kept, graph=graph: self._pass_times(size, kept, graph),  # type: ignore[misc]
+                self._pass_cost(size, 1, self._geometry(size).chunk_frames, self._geometry(size).max_attended_frames),
+            )
+
+    def _core(self, size: str) -> None:
+        geometry, precision = self._geometry(size), _FLOAT8 if self._fp8 else self._precision
+        full, frames = geometry.max_attended_frames, geometry.chunk_frames
+        scope = Row(what="", size=size, precision=precision)
+        at_full = replace(scope, window=geometry.window_frames)
+        one = self._pass_cost(size, 1, frames, full)
+        backbone_cost = one * len(self._schedule.passes())
+
+        def backbone() -> Backbone:
+            return self._backbone(size, 1)
+
+        video = geometry.video_frames(first_chunk_of_segment=False)
+        self._measure(replace(at_full, what="denoising pass"), lambda: backbone().denoise(full), one)
+        self._measure(
+            replace(at_full, what="chunk, backbone alone (the paper's way)"),
+            lambda: backbone().chunk(),
+            backbone_cost,
+            frames=video,
+        )
+        decode = self._decode_cost(size)
+        if not self._fp8:  # the VAE is as it was
+            self._row(replace(scope, what="decode, one latent"), lambda: self._decode_times(size), decode)
+        whole = None if decode is None else backbone_cost + decode * frames
+        self._row(
+            replace(at_full, what="chunk and decode, one after the other"),
+            lambda: self._serial_times(size),
+            whole,
+            frames=video,
+        )
+        self._row(
+            replace(at_full, what="chunk and decode, overlapped (end to end)"),
+            lambda: self._overlapped_times(size, full),
+            whole,
+            frames=video,
+        )
+        self._measure(replace(at_full, what="clean pass"), lambda: backbone().clean_pass(full), one)
+        self._measure(
+            replace(scope, what="prefill, reference and garment", window=CONDITION_FRAMES),
+            lambda: backbone().prefill(),
+            self._pass_cost(size, 1, CONDITION_FRAMES, 0),
+        )
+        self._row(
+            replace(scope, what="switch: last frame encoded, prefill, first latents", window=CONDITION_FRAMES + frames),
+            lambda: self._switch_times(size),
+            None,
+        )
+
+    def _short_window(self, size: str) -> None:
+        """What a shorter window would give: the student keeps conditions, sink and half of the recent frames."""
+        geometry, precision = self._geometry(size), _FLOAT8 if self._fp8 else self._precision
+        lengths = geometry.attended_lengths()
+        cached, frames = lengths[len(lengths) // 2], geometry.chunk_frames
+        video = geometry.video_frames(first_chunk_of_segment=False)
+        scope = Row(what="", size=size, precision=precision, window=cached + frames)
+        backbone_cost = self._pass_cost(size, 1, frames, cached) * len(self._schedule.passes())
+        decode = self._decode_cost(size)
+        self._measure(
+            replace(scope, what="chunk, backbone alone (the paper's way)"),
+            lambda: self._backbone(size, 1).chunk(cached),
+            backbone_cost,
+            frames=video,
+        )
+        self._row(
+            replace(scope, what="chunk and decode, overlapped (end to end)"),
+            lambda: self._overlapped_times(size, cached),
+            None if decode is None else backbone_cost + decode * frames,
+            frames=video,
+        )
+
+    def _fills(self, size: str) -> None:
+        geometry = self._geometry(size)
+        for cached in geometry.attended_lengths()[:-1]:
+            self._measure(
+                Row(
+                    what="denoising pass",
+                    size=size,
+                    precision=self._precision,
+                    window=cached + geometry.chunk_frames,
+                ),
+                lambda cached=cached: self._backbone(size, 1).denoise(cached),  # type: ignore[misc]
+                self._pass_cost(size, 1, geometry.chunk_frames, cached),
+            )
+
+    def _batches(self, size: str) -> None:
+        geometry, precision = self._geometry(size), _FLOAT8 if self._fp8 else self._precision
+        full, frames = geometry.max_attended_frames, geometry.chunk_frames
+        for batch in BATCHES:
+            self._measure(
+                Row(what="denoising pass", size=size, precision=precision, batch=batch, window=geometry.window_frames),
+                lambda batch=batch: self._backbone(size, batch).denoise(full),  # type: ignore[misc]
+                self._pass_cost(size, batch, frames, full),
+            )
+
+    def _encoders(self, size: str) -> None:
+        geometry = self._geometry(size)
+        self._made = None  # room for the text encoder
+        scope = Row(what="", size=size, precision=self._precision)
+        self._row(replace(scope, what="encode, one picture"), lambda: self._encode_times(size), self._encode_cost(size))
+        tokens = torch.zeros(1, geometry.text_tokens, dtype=torch.int64, device=self._clock.device)
+        self._row(
+            replace(scope, what="text"),
+            lambda: self._clock.measure(lambda: self._text(tokens, torch.ones_like(tokens)), graph=False),
+            None,
+        )
+
+    # One row
+
+    def _measure(self, scope: Row, work: Callable[[], object], cost: Cost | None, *, frames: int | None = None) -> None:
+        self._row(scope, lambda: self._clock.measure(work), cost, frames=frames)
+
+    def _row(self, scope: Row, measure: Callable[[], Times], cost: Cost | None, *, frames: int | None = None) -> None:
+        """Measure and report, or report why not.
+
+        Args:
+            frames: of video that one run stands for.
+        """
+        if self._report.left_s < _RESERVE_S:
+            self._report.add(replace(scope, note=f"dropped: {self._report.budget_s:.0f} s were spent"))
+            return
+        self._clock.reset_peak()
+        try:
+            times = measure()
+        except (ImportError, NotMeasured) as error:
+            self._report.add(replace(scope, note=f"not measured: {error}"))
+            return
+        except torch.cuda.OutOfMemoryError:
+            self._made = None
+            self._report.add(replace(scope, note="not measured: out of memory"))
+            return
+        self._report.add(
+            replace(
+                scope,
+                runs=times.runs,
+                median_ms=times.median_ms,
+                least_ms=times.least_ms,
+                most_ms=times.most_ms,
+                floor_ms=None if cost is None else self.rates.floor_ms(cost, fp8=self._fp8),
+                fps=None if frames is None else 1000 * frames / times.median_ms,
+                peak_gb=self._clock.peak_gb(),
+            )
+        )
+
+    # What is measured
+
+    def _pass_times(self, size: str, kept: bool, graph: bool) -> Times:
+        backbone = self._backbone(size, 1)
+        timestep = self._schedule.passes()[0].timestep
+        return self._clock.measure(
+            lambda: backbone.one_pass(backbone.chunk_latent, backbone.full, timestep=timestep, prompt_cached=kept),
+            graph=graph,
+        )
+
+    def _decode_times(self, size: str) -> Times:
+        latent, caches = self._decoder_inputs(size)
+        return self._clock.measure(lambda: self._vae.decode(latent, caches))
+
+    def _decode_chunk(self, size: str) -> Callable[[torch.Tensor], object]:
+        """Decodes a chunk's latents [F, C, h, w]."""
+        _, caches = self._decoder_inputs(size)
+        vae = self._vae
+
+        def decode(latents: torch.Tensor) -> object:
+            now, shown = caches, []
+            for latent in latents:
+                frames, now = vae.decode(latent[None], now)
+                shown.append(frames)
+            return shown, now
+
+        return decode
+
+    def _serial_times(self, size: str) -> Times:
+        backbone, decode = self._backbone(size, 1), self._decode_chunk(size)
+        return self._clock.measure(lambda: decode(backbone.chunk()[0]))
+
+    def _overlapped_times(self, size: str, cached: int) -> Times:
+        if not self._clock.on_gpu:
+            raise NotMeasured("overlapping needs a GPU's streams")
+        backbone = self._backbone(size, 1)
+        return overlapped(self._clock, lambda: backbone.chunk(cached), self._decode_chunk(size))
+
+    def _switch_times(self, size: str) -> Times:
+        backbone, geometry, vae = self._backbone(size, 1), self._geometry(size), self._vae
+        shape = (1, geometry.frame_height, geometry.frame_width, 3)
+        frame = torch.randint(0, 256, shape, dtype=torch.uint8, device=self._clock.device)
+
+        def switch() -> object:
+            backbone.latent[:, :1] = vae.encode_image(frame)
+            backbone.prefill()
+            return backbone.denoise_chunk(CONDITION_FRAMES)
+
+        return self._clock.measure(switch)
+
+    def _encode_times(self, size: str) -> Times:
+        geometry, vae = self._geometry(size), self._vae
+        shape = (1, geometry.frame_height, geometry.frame_width, 3)
+        frame = torch.randint(0, 256, shape, dtype=torch.uint8, device=self._clock.device)
+        return self._clock.measure(lambda: vae.encode_image(frame))
+
+    # What it takes
+
+    def _geometry(self, size: str) -> StudentGeometry:
+        return self._subject.geometries[size]
+
+    @cached_property
+    def rates(self) -> Rates:
+        missing = fp8_missing(self._clock.device)
+        width, copied = (8192, 1 << 31) if self._clock.on_gpu else (512, 1 << 24)
+        return measured_rates(self._clock, self._subject.dtype, fp8=missing is None, width=width, copied=copied)
+
+    @cached_property
+    def _network(self) -> CausalDiT:
+        geometry = next(iter(self._subject.geometries.values()))
+        return random_backbone(geometry, self._clock.device, self._subject.dtype)
+
+    @cached_property
+    def _vae(self) -> StreamingVae:
+        from executors.torch_decoder import channels_last
+
+        geometry = next(iter(self._subject.geometries.values()))
+        sizes = self._subject.sizes(geometry)
+        vae = sizes.build(device=self._clock.device, dtype=self._subject.dtype, parts={"vae"}).vae
+        return channels_last(vae) if self._clock.on_gpu else vae
+
+    @cached_property
+    def _text(self) -> TextEncoder:
+        sizes = self._subject.sizes(next(iter(self._subject.geometries.values())))
+        return sizes.build(device=self._clock.device, dtype=self._subject.dtype, parts={"text_encoder"}).text_encoder
+
+    def _backbone(self, size: str, batch: int) -> Backbone:
+        """The one of this size and batch; another's slots are let go first."""
+        if self._made is None or self._made[0] != (size, batch):
+            self._made = None
+            self._made = (
+                (size, batch),
+                Backbone(self._network, self._geometry(size), self._schedule, batch=batch),
+            )
+        return self._made[1]
+
+    def _decoder_inputs(self, size: str) -> tuple[torch.Tensor, tuple[torch.Tensor, ...]]:
+        geometry = self._subject.sizes(self._geometry(size)).geometry
+        device, dtype = self._clock.device, self._subject.dtype
+        caches = tuple(torch.randn(shape, device=device, dtype=dtype) for shape in geometry.decoder_cache_shapes)
+        return torch.randn(1, *geometry.latent_shape, device=device), caches
+
+    @contextmanager
+    def _in_fp8(self) -> Iterator[None]:
+        self._fp8 = True
+        with fp8_linears(self._network):
+            yield
+        self._fp8 = False
+
+    # What it costs
+
+    def _pass_cost(self, size: str, batch: int, frames: int, cached: int) -> Cost:
+        item = self._subject.dtype.itemsize
+        return pass_cost(self._geometry(size), batch=batch, frames=frames, cached=cached, item_bytes=item)
+
+    def _decode_cost(self, size: str) -> Cost | None:
+        meta = self._meta_vae(size)
+        if meta is None:
+            return None
+        geometry = self._subject.sizes(self._geometry(size)).geometry
+        latent = torch.empty(1, *geometry.latent_shape, device="meta")
+        caches = [torch.empty(shape, device="meta") for shape in geometry.decoder_cache_shapes]
+        return counted(lambda: meta.decode(latent, caches))
+
+    def _encode_cost(self, size: str) -> Cost | None:
+        meta, geometry = self._meta_vae(size), self._geometry(size)
+        if meta is None:
+            return None
+        shape = (1, geometry.frame_height, geometry.frame_width, 3)
+        frame = torch.empty(shape, dtype=torch.uint8, device="meta")
+        return counted(lambda: meta.encode_image(frame))
+
+    def _meta_vae(self, size: str) -> StreamingVae | None:
+        try:
+            sizes = self._subject.sizes(self._geometry(size))
+        except ImportError:
+            return None  # the row itself says so
+        return sizes.meta().vae.to("meta")
