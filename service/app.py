@@ -123,7 +123,8 @@ async def serve(settings: Settings) -> None:
 
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, on_signal)
-    async with running(settings, make_engine(settings), make_tracer(settings)) as app:
+    tracer = make_tracer(settings)  # before the engine, which nobody would close if this failed
+    async with running(settings, make_engine(settings), tracer) as app:
         serving = True
         print(f"ready grpc={app.grpc_address} metrics={app.metrics_address}", flush=True)
         await stop.wait()
@@ -151,7 +152,11 @@ def make_engine(settings: Settings) -> Engine:
 
 
 def make_tracer(settings: Settings) -> Tracer | None:
-    """None where traces are off; then OpenTelemetry is not even imported."""
+    """None where traces are off; then OpenTelemetry is not even imported.
+
+    Raises:
+        RuntimeError: OpenTelemetry's own variables are wrong.
+    """
     if settings.traces == "off":
         return None
     from service.tracing import otlp_tracer

@@ -18,6 +18,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from opentelemetry.context import Context
+from opentelemetry.exporter.otlp.proto.grpc.exporter import InvalidCompressionValueException
 from opentelemetry.exporter.otlp.proto.grpc.trace_exporter import OTLPSpanExporter
 from opentelemetry.sdk.resources import SERVICE_NAME, Resource
 from opentelemetry.sdk.trace import TracerProvider
@@ -127,9 +128,16 @@ class SessionTracer:
 
 
 def otlp_tracer() -> SessionTracer:
-    """Sends to `OTEL_EXPORTER_OTLP_ENDPOINT`; sampler, headers and resource follow OpenTelemetry's variables too."""
-    provider = TracerProvider(resource=Resource.create(_default_name()), shutdown_on_exit=False)
-    provider.add_span_processor(BatchSpanProcessor(OTLPSpanExporter()))
+    """Sends to `OTEL_EXPORTER_OTLP_ENDPOINT`; sampler, headers and resource follow OpenTelemetry's variables too.
+
+    Raises:
+        RuntimeError: one of these variables is wrong.
+    """
+    try:
+        provider = TracerProvider(resource=Resource.create(_default_name()), shutdown_on_exit=False)
+        provider.add_span_processor(BatchSpanProcessor(OTLPSpanExporter()))
+    except (ValueError, InvalidCompressionValueException) as error:
+        raise RuntimeError(f"a variable OTEL_* is wrong: {error}") from error
     return SessionTracer(provider)
 
 

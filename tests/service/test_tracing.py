@@ -23,7 +23,7 @@ from opentelemetry.trace import StatusCode
 from service.app import running
 from service.engine.base import EngineError
 from service.engine.fake import FakeEngine
-from service.tracing import SessionTracer
+from service.tracing import SessionTracer, otlp_tracer
 from tests.service.rpc.conftest import SETTINGS, Api, Reader, connected, create_request, interact, stream, switch
 from tests.service.runtime.conftest import until
 from tests.service.test_app import ENVIRONMENT, ROOT, program, ready
@@ -261,6 +261,13 @@ async def test_a_collector_that_is_away_costs_no_session_and_delays_the_end_litt
         async with asyncio.timeout(20):
             await process.communicate()
         assert process.returncode == 0
+
+
+@pytest.mark.parametrize("wrong", [("OTEL_EXPORTER_OTLP_TIMEOUT", "soon"), ("OTEL_EXPORTER_OTLP_COMPRESSION", "rar")])
+def test_a_wrong_variable_of_opentelemetrys_is_told(wrong: tuple[str, str], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(*wrong)
+    with pytest.raises(RuntimeError, match="OTEL_"):
+        otlp_tracer()
 
 
 async def all_chunks(reader: Reader) -> list[object]:
