@@ -1,0 +1,106 @@
+"""The fourth stage: the first frame, with another garment of the same type in place of the clip's own."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+
+from curation.clip import Clip, View
+from curation.config import Config, Limits, ReferenceRules
+from curation.ledger import Entry, Ledger, Outcome, Reason, Stage
+from curation.retrieval import Wardrobe
+from curation.roles import Dresser, Garment, Inspector, ReferenceMarks
+from curation.store import Store, read_picture, write_picture
+
+COMPATIBLE = "compatible"
+REFERENCE = "reference"
+_REASONS = {"garment": Reason.REFERENCE_GARMENT, "rest": Reason.REFERENCE_REST}
+
+
+def dress(store: Store, config: Config, dresser: Dresser, inspector: Inspector, wardrobe: Wardrobe, clip: Clip) -> None:
+    """Try compatible garments on until a reference passes; each attempt takes the next one."""
+    ledger, view, rules = store.ledger(clip.id), store.view(clip), config.reference
+    chooser = _Chooser(ledger=ledger, wardrobe=wardrobe, inspector=inspector, rules=rules, view=view)
+    for attempt in range(len(ledger.of(Stage.REFERENCE, REFERENCE)) + 1, rules.attempts + 1):
+        last = ledger.last(Stage.REFERENCE, REFERENCE)
+        if last is not None and last.outcome is Outcome.KEPT:
+            break
+        garment = chooser.choose(attempt)
+        if garment is None:
+            ledger.add(_nothing_to_wear(len(wardrobe.others(clip.id, differ=rules.differ))))
+            return
+        file = store.reference_file(clip.id, attempt)
+        if not file.exists():
+            write_picture(file, dresser.put_on(view, garment, attempt=attempt))
+        marks = inspector.reference(view, garment, read_picture(file))
+        ledger.add(_entry(marks, garment, rules, attempt, f"{dresser.name}, {inspector.name}"))
+    if ledger.discarded is None:
+        ledger.close(Stage.REFERENCE)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Chooser:
+    """Asks about each garment once, over all runs, and only when it is needed."""
+
+    ledger: Ledger
+    wardrobe: Wardrobe
+    inspector: Inspector
+    rules: ReferenceRules
+    view: View
+
+    def choose(self, attempt: int) -> Garment | None:
+        """The garment of an attempt, counted from 1; None: nothing is compatible."""
+        asked = {str(entry.data["garment"]): entry for entry in self.ledger.of(Stage.REFERENCE, COMPATIBLE)}
+        found = [self.wardrobe[other] for other, entry in asked.items() if entry.outcome is Outcome.KEPT]
+        clip = self.view.clip.id
+        for other in self.wardrobe.others(clip, differ=self.rules.differ)[: self.rules.candidates]:
+            if len(found) >= attempt:
+                break
+            if other.view.clip.id not in asked and self._ask(other):
+                found.append(other)
+        return found[(attempt - 1) % len(found)] if found else None
+
+    def _ask(self, other: Garment) -> bool:
+        mark = self.inspector.compatible(self.view, other)
+        holds = mark >= self.rules.compatible
+        self.ledger.add(
+            Entry(
+                stage=Stage.REFERENCE,
+                check=COMPATIBLE,
+                outcome=Outcome.KEPT if holds else Outcome.RETRY,
+                reason=None if holds else Reason.NO_OTHER_GARMENT,
+                scores={COMPATIBLE: float(mark)},
+                limits={COMPATIBLE: Limits(least=self.rules.compatible)},
+                model=self.inspector.name,
+                data={"garment": other.view.clip.id},
+            )
+        )
+        return holds
+
+
+def _nothing_to_wear(candidates: int) -> Entry:
+    return Entry(
+        stage=Stage.REFERENCE,
+        check=COMPATIBLE,
+        outcome=Outcome.DISCARDED,
+        reason=Reason.NO_OTHER_GARMENT,
+        note=f"{candidates} other garments of the type",
+        data={"garment": None},
+    )
+
+
+def _entry(marks: ReferenceMarks, garment: Garment, rules: ReferenceRules, attempt: int, model: str) -> Entry:
+    scores = asdict(marks)
+    limits = {name: Limits(least=getattr(rules, name)) for name in scores}
+    reason = next((_REASONS[name] for name, mark in scores.items() if not limits[name].hold(mark)), None)
+    failed = Outcome.DISCARDED if attempt == rules.attempts else Outcome.RETRY
+    return Entry(
+        stage=Stage.REFERENCE,
+        check=REFERENCE,
+        outcome=failed if reason else Outcome.KEPT,
+        reason=reason,
+        scores={name: float(mark) for name, mark in scores.items()},
+        limits=limits,
+        attempt=attempt,
+        model=model,
+        data={"garment": garment.view.clip.id},
+    )
