@@ -23,7 +23,7 @@ $(VENV)/.serve: pyproject.toml client/pyproject.toml | $(BIN)/python
 $(VENV)/.dev: pyproject.toml client/pyproject.toml | $(BIN)/python
 	@echo "setting up: everything, PyTorch included (once, some minutes)"
 	$(PIP) torch==2.13.0
-	$(PIP) -e '.[service,triton,student,export,training,evaluation,simulation,test]' -e './client[cli]'
+	$(PIP) -e '.[service,triton,student,export,tensorrt-rtx,training,curation,evaluation,simulation,test]' -e './client[cli]'
 	@$(BIN)/python -c 'import skia' 2> /dev/null || { echo "skia needs libEGL and libGL"; apt-get update -qq; apt-get install -qq -y libegl1 libgl1; }
 	@command -v promtool > /dev/null || { echo "the tests of rules and dashboard need Prometheus"; apt-get update -qq; RUNLEVEL=1 apt-get install -qq -y --no-install-recommends prometheus; }
 	@touch $@ $(VENV)/.serve
@@ -44,7 +44,7 @@ test: $(VENV)/.dev ## set up and run every test that needs no GPU
 lint: $(VENV)/.dev check-generated ## ruff, mypy, import-linter, buf, generated files
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
-	$(BIN)/mypy contract service executors student export training evaluation client/src/chameleon demo benchmarks simulation deploy/monitoring
+	$(BIN)/mypy contract curation service executors student export training evaluation client/src/chameleon demo benchmarks simulation deploy/monitoring
 	$(BIN)/lint-imports
 	$(BIN)/python -m export configs --check
 	$(BIN)/python -m deploy.monitoring --check
