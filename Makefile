@@ -5,12 +5,13 @@ SHELL := /bin/bash
 PYTHON ?= python3.11
 VENV := .venv
 BIN := $(VENV)/bin
+LOCK := $(BIN)/uv pip compile --quiet --generate-hashes --python-platform x86_64-manylinux_2_35 --custom-compile-command 'make lock'
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 
-.PHONY: help demo serve test bench lint generate check-generated clean
+.PHONY: help demo serve test bench k8s lock sbom lint generate check-generated clean
 
 help: ## list the targets
-	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 18
+	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 18
 
 $(BIN)/python:
 	$(PYTHON) -m venv $(VENV)
@@ -23,7 +24,7 @@ $(VENV)/.serve: pyproject.toml client/pyproject.toml | $(BIN)/python
 $(VENV)/.dev: pyproject.toml client/pyproject.toml | $(BIN)/python
 	@echo "setting up: everything, PyTorch included (once, some minutes)"
 	$(PIP) torch==2.13.0
-	$(PIP) -e '.[service,triton,student,export,tensorrt-rtx,training,curation,evaluation,simulation,test]' -e './client[cli]'
+	$(PIP) -e '.[service,triton,student,export,tensorrt-rtx,training,curation,evaluation,simulation,deploy,test]' -e './client[cli]'
 	@$(BIN)/python -c 'import skia' 2> /dev/null || { echo "skia needs libEGL and libGL"; apt-get update -qq; apt-get install -qq -y libegl1 libgl1; }
 	@command -v promtool > /dev/null || { echo "the tests of rules and dashboard need Prometheus"; apt-get update -qq; RUNLEVEL=1 apt-get install -qq -y --no-install-recommends prometheus; }
 	@touch $@ $(VENV)/.serve
@@ -37,9 +38,26 @@ serve: $(VENV)/.serve ## run Triton and the orchestrator on 127.0.0.1:50051 unti
 bench: $(VENV)/.dev ## overhead, switch, many sessions, cache, scheduler (not: memory, half an hour)
 	$(BIN)/python -m benchmarks
 
-test: $(VENV)/.dev ## set up and run every test that needs no GPU
+test: $(VENV)/.dev $(VENV)/.checkov ## set up and run every test that needs no GPU
 	$(BIN)/python -m pytest -q tests/contract --cov=contract --cov-branch --cov-fail-under=100 --cov-report=term-missing
 	OMP_NUM_THREADS=2 $(BIN)/python -m pytest --ignore=tests/contract
+
+k8s: $(VENV)/.dev $(VENV)/.checkov ## render and check every overlay, lint the Containerfiles, run the pod's processes
+	$(BIN)/python -m pytest -q tests/deploy/k8s
+
+$(VENV)/.checkov: | $(BIN)/python # its pins clash with ours
+	$(PYTHON) -m venv $(VENV)/checkov
+	$(VENV)/checkov/bin/python -m pip install --quiet --disable-pip-version-check checkov==3.3.30
+	@touch $@
+
+lock: $(VENV)/.dev ## pin and hash what the images install, anew
+	$(LOCK) --extra service --python-version 3.11 -o deploy/containers/orchestrator.requirements.txt pyproject.toml
+	$(LOCK) --extra triton --python-version 3.11 -o deploy/containers/triton-cpu.requirements.txt pyproject.toml
+	$(LOCK) --python-version 3.12 -o deploy/containers/triton-gpu.requirements.txt deploy/containers/triton-gpu.in
+
+sbom: $(VENV)/.dev ## bill of materials of what the images install: out/sbom.spdx.json
+	mkdir -p out
+	SYFT_CHECK_FOR_APP_UPDATE=false $(BIN)/syft scan dir:deploy/containers -o spdx-json=out/sbom.spdx.json
 
 lint: $(VENV)/.dev check-generated ## ruff, mypy, import-linter, buf, generated files
 	$(BIN)/ruff check .

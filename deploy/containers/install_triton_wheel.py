@@ -1,7 +1,7 @@
 """Make nvidia-pytriton's tritonserver callable like the one in NVIDIA's image: `tritonserver` on the PATH.
 
-Writes ROOT/bin/tritonserver and ROOT/backends, a copy of the python backend with the stub of the running Python, and has
-that Python's packages include IMPORT_PATH: the backend's interpreter ignores PYTHONPATH. Needs the wheel, nothing else.
+Writes ROOT/bin/tritonserver and ROOT/backends, a copy of the python backend with the stub of the running Python, and
+has that Python's packages include IMPORT_PATH: the backend's interpreter ignores PYTHONPATH. Needs only the wheel.
 """
 
 import argparse
@@ -48,7 +48,9 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--root", type=Path, required=True)
     parser.add_argument("--import-path", type=Path, required=True)
-    parser.add_argument("--packages", type=Path, default=Path(sysconfig.get_path("purelib")), help="where the .pth goes")
+    parser.add_argument(
+        "--packages", type=Path, default=Path(sysconfig.get_path("purelib")), help="where the .pth goes"
+    )
     options = parser.parse_args()
     print(install(options.root, options.import_path, options.packages))
 

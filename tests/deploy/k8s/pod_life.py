@@ -10,6 +10,7 @@ import json
 import subprocess
 import sys
 import sysconfig
+import time
 from pathlib import Path
 from typing import Any
 
@@ -81,6 +82,11 @@ class Reader:
         self.frames += chunk.frame_count
 
 
+def _until_unready(pod: Pod) -> None:
+    while healthy(pod.main.container["readinessProbe"]):
+        time.sleep(0.1)
+
+
 async def life(pod: Pod) -> dict[str, Any]:
     report: dict[str, Any] = {"started": await asyncio.to_thread(pod.start)}
 
@@ -96,8 +102,7 @@ async def life(pod: Pod) -> dict[str, Any]:
             await reader.until(1)
             ending = asyncio.create_task(asyncio.to_thread(pod.terminate))
             reading = asyncio.create_task(reader.to_end())
-            while healthy(pod.main.container["readinessProbe"]):
-                await asyncio.sleep(0.1)
+            await asyncio.to_thread(_until_unready, pod)
             report["alive_while_draining"] = healthy(pod.main.container["livenessProbe"])
             try:
                 async with client.open_session(**opening, timeout_s=5.0):
@@ -108,12 +113,13 @@ async def life(pod: Pod) -> dict[str, Any]:
         report["terminated"] = await ending
     report["restarts"] = {running.name: running.restarts for running in (pod.main, *pod.sidecars)}
     report["liveness_failures"] = pod.main.liveness_failures
-    report["shm"] = sorted(path.name for path in Path("/dev/shm").iterdir())
     return report
 
 
 def main() -> None:
-    print(json.dumps(asyncio.run(life(prepare(Path(sys.argv[1]))))))
+    report = asyncio.run(life(prepare(Path(sys.argv[1]))))
+    report["shm"] = sorted(path.name for path in Path("/dev/shm").iterdir())
+    print(json.dumps(report))
 
 
 if __name__ == "__main__":

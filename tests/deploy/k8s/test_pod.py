@@ -1,4 +1,4 @@
-"""The cpu overlay's pod, run for real: commands, arguments, environment, volumes and probes as the manifest states them.
+"""The cpu overlay's pod, run for real: commands, environment, volumes and probes as the manifest states them.
 
 Processes in namespaces of their own: a network that has nothing but loopback, the image's folders read-only where the
 image has them, a read-only root, /dev/shm and /tmp of the manifest's sizes, the manifest's user without capabilities.
@@ -10,7 +10,6 @@ import json
 import os
 import subprocess
 import sys
-from pathlib import Path
 from typing import Any
 
 import pytest

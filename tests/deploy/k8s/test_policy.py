@@ -34,7 +34,7 @@ SERVES = (*SERVING, *variants())
 GPU = "nvidia.com/gpu"
 NANO = Manifest.read(ROOT / "model_repository").geometry
 BACKEND_BYTES = 16 << 20
-"""Room in /dev/shm for Triton's python backend: 1 MiB a model instance at first; a killed Triton leaves its own behind."""
+"""Room in /dev/shm for Triton's python backend: 1 MiB a model instance at first; a killed Triton leaves its behind."""
 SMALLEST_NODE = {"cpu": 96.0, "memory": 1850 * 2**30}
 """Of the machines with 8 H200 (Standard_ND96isr_H200_v5: 96 cores, 1850 GiB); p5en and a3-ultragpu have more."""
 NODE_SHARE = 0.95
@@ -249,7 +249,7 @@ def test_the_network_is_shut_but_for_what_is_named(name: str) -> None:
     assert opened == {"grpc", "metrics", "triton-metrics"}
 
 
-@pytest.mark.parametrize("name", [name for name in (*GPU_OVERLAYS, *BUILDS, *variants())])
+@pytest.mark.parametrize("name", [*GPU_OVERLAYS, *BUILDS, *variants()])
 def test_one_pod_for_each_gpu_fits_on_the_smallest_node(name: str) -> None:
     for pod in pods(overlay(name)):
         for resource, size in SMALLEST_NODE.items():

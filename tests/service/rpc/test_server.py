@@ -15,6 +15,7 @@ from grpc_reflection.v1alpha import reflection_pb2, reflection_pb2_grpc
 from service.app import running
 from service.config import Settings
 from service.engine.fake import FakeEngine
+from service.rpc.health import LIVENESS
 from service.rpc.server import SERVICES
 from tests.service.rpc.conftest import SETTINGS, Api, connected, create_request, interact, refusal, stream, switch
 
@@ -54,6 +55,7 @@ async def test_health_is_told_by_service_name_and_follows_the_engine(api: Api, e
     assert [await health(api, name) for name in ("", *SERVICES)] == [SERVING] * 3
     engine.crash()
     await turns(api, NOT_SERVING)
+    assert await health(api, LIVENESS) == SERVING
     engine.recover()
     await turns(api, SERVING)
     with pytest.raises(grpc.aio.AioRpcError) as caught:

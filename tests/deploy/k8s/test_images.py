@@ -1,0 +1,153 @@
+"""Containerfiles: what they copy is there, what they install is pinned, what they run works. No image is built."""
+
+from __future__ import annotations
+
+import json
+import re
+import shlex
+import shutil
+import subprocess
+import sys
+import tomllib
+from importlib.metadata import packages_distributions
+from pathlib import Path
+
+import pytest
+
+from tests.deploy.k8s import images
+from tests.deploy.k8s.manifests import BUILDS, GPU_OVERLAYS, ROOT, SERVING, config_map, container, one, overlay, pods
+
+INSTALLING = ("orchestrator", "triton-cpu", "triton-gpu")
+_PIN = re.compile(r"^([a-z0-9-]+)==(\S+)( ; .+)? \\$")
+PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+
+
+def pins(name: str) -> dict[str, str]:
+    """Package -> version of an image's requirements."""
+    lines = (images.CONTAINERS / f"{name}.requirements.txt").read_text().splitlines()
+    return {match[1]: match[2] for line in lines if (match := _PIN.match(line))}
+
+
+def wanted(name: str) -> dict[str, str]:
+    """What pyproject.toml, or the image's own list, asks for."""
+    if name == "triton-gpu":
+        lines = (images.CONTAINERS / "triton-gpu.in").read_text().splitlines()
+    else:
+        extra = {"orchestrator": "service", "triton-cpu": "triton"}[name]
+        lines = PROJECT["dependencies"] + PROJECT["optional-dependencies"][extra]
+    plain = [re.sub(r"\[.*\]", "", line) for line in lines if line and not line.startswith("#")]
+    return dict(line.split("==") for line in plain)
+
+
+def test_there_is_an_image_for_every_name_that_a_pod_uses() -> None:
+    used = set()
+    for name in (*SERVING, *BUILDS):
+        for pod in pods(overlay(name)):
+            used |= {item["image"] for item in [*pod.get("initContainers", []), *pod["containers"]]}
+            used |= {entry["image"]["reference"] for entry in pod["volumes"] if "image" in entry}
+    names = {re.sub(r".*/chameleon-([a-z0-9-]+)@.*", r"\1", image) for image in used}
+    assert {"weights" if name.startswith("weights-") else name for name in names} == set(images.NAMES)
+
+
+@pytest.mark.parametrize("name", images.NAMES)
+def test_what_is_copied_is_in_the_repository(name: str) -> None:
+    for source, _ in images.copies(name):
+        assert (ROOT / source).exists() or name == "weights", source
+
+
+@pytest.mark.parametrize("name", images.NAMES)
+def test_the_linter_has_nothing_to_say(name: str) -> None:
+    linter = shutil.which("hadolint", path=str(Path(sys.executable).parent))
+    assert linter is not None, "hadolint is missing: pip install .[deploy]"
+    done = subprocess.run(
+        [linter, images.CONTAINERS / f"{name}.Containerfile"], capture_output=True, text=True, check=False
+    )
+    assert (done.returncode, done.stdout) == (0, "")
+
+
+@pytest.mark.parametrize("name", INSTALLING)
+def test_packages_are_pinned_as_the_project_has_them_and_hashed(name: str) -> None:
+    """`make lock` writes these files; a version changed elsewhere is seen here."""
+    text = (images.CONTAINERS / f"{name}.requirements.txt").read_text()
+    entries = re.split(r"\n(?=[a-z])", text.partition("\n#")[2].partition("\n")[2])
+    assert all("--hash=sha256:" in entry for entry in entries if entry.strip())
+    assert wanted(name).items() <= pins(name).items()
+
+
+@pytest.mark.parametrize("name", INSTALLING)
+def test_nothing_is_installed_without_its_hash(name: str) -> None:
+    installs = [value for word, value in images.instructions(name) if word == "RUN" and "pip install" in value]
+    (command,) = installs
+    words = shlex.split(command)
+    assert {"--require-hashes", "--no-deps", "--no-cache-dir"} <= set(words)
+
+
+@pytest.mark.parametrize("name", ["orchestrator", "triton-cpu", "triton-gpu"])
+def test_images_run_as_the_pods_user_in_the_pods_folder(name: str) -> None:
+    pod = next(pods(overlay("cpu")))
+    (user,) = [value for word, value in images.last_stage(name) if word == "USER"]
+    assert user == f"{pod['securityContext']['runAsUser']}:{pod['securityContext']['runAsGroup']}"
+    assert {item["workingDir"] for item in [*pod["initContainers"], *pod["containers"]]} == {images.workdir(name)}
+
+
+@pytest.mark.parametrize("name", images.NAMES)
+def test_base_images_are_the_builders_choice_by_digest(name: str) -> None:
+    """No tag in the file: whoever builds names a digest."""
+    sources = [value.split()[0] for word, value in images.instructions(name) if word == "FROM"]
+    assert set(sources) <= {"${PYTHON_IMAGE}", "${TRITON_IMAGE}", "scratch"}
+
+
+def test_the_orchestrators_image_holds_no_torch_and_no_executor() -> None:
+    assert not {"torch", "onnxruntime", "tritonserver", "nvidia-pytriton"} & pins("orchestrator").keys()
+    copied = {source for source, _ in images.copies("orchestrator")}
+    assert not copied & {"executors", "student", "training"}
+
+
+def test_the_service_needs_nothing_but_what_its_image_holds(tmp_path: Path) -> None:
+    """Started from the copied tree alone, engine and traces included; every package it loads is in the requirements."""
+    images.build_tree("orchestrator", tmp_path)
+    program = """
+import json, sys
+sys.path = [path for path in sys.path if "site-packages" in path or "lib/python" in path or path.endswith(".zip")]
+sys.path.insert(0, sys.argv[1])
+import service.__main__, service.app, service.engine.launcher, service.tracing
+from service.config import Settings, explain
+tops = {name.partition(".")[0] for name in sys.modules}
+ours = ("service", "contract", "fashionchameleon.v1")
+places = {name: getattr(sys.modules[name], "__file__", None) or "" for name in ours}
+print(json.dumps({"modules": sorted(tops), "places": places}))
+"""
+    done = subprocess.run([sys.executable, "-c", program, tmp_path], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    told = json.loads(done.stdout)
+    assert all(place.startswith(str(tmp_path)) for place in told["places"].values() if place)
+    owners = {
+        name: {owner.lower().replace("_", "-") for owner in found} for name, found in packages_distributions().items()
+    }
+    # Ours; what OpenTelemetry and grpc take if it is there; what start-up files of the development environment load.
+    known = pins("orchestrator").keys() | {"fashionchameleon", "psutil", "grpcio-tools", "setuptools", "coverage"}
+    assert not [name for name in told["modules"] if name in owners and not owners[name] & known]
+
+
+@pytest.mark.parametrize("name", [*GPU_OVERLAYS, *BUILDS])
+def test_the_engines_folder_is_named_by_the_tensorrt_that_the_image_has(name: str) -> None:
+    version = pins("triton-gpu")["tensorrt-cu13"]
+    assert config_map(overlay(name), "chameleon-engines")["ENGINE_KEY"] == f"h200-tensorrt-{version}"
+
+
+@pytest.mark.parametrize("name", GPU_OVERLAYS)
+def test_engines_are_built_by_the_image_and_the_volume_that_serve_them(name: str) -> None:
+    serving = one(overlay(name), "Deployment")["spec"]["template"]["spec"]
+    building = one(overlay(f"{name}/engine-build"), "Job")["spec"]["template"]["spec"]
+    triton, build = container(serving, "triton"), container(building, "build")
+    assert build["image"] == triton["image"]
+    claims = [
+        [v["persistentVolumeClaim"] for v in pod["volumes"] if v["name"] == "engines"] for pod in (serving, building)
+    ]
+    assert claims[0] == claims[1]
+    (read,) = [mount for mount in triton["volumeMounts"] if mount["name"] == "engines"]
+    (written,) = [mount for mount in build["volumeMounts"] if mount["name"] == "engines"]
+    assert read == written | {"readOnly": True}
+    assert (
+        read["mountPath"] == config_map(overlay(name), "chameleon-settings")["CHAMELEON_MODEL_REPOSITORY"] + "/engines"
+    )
