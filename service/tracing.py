@@ -3,7 +3,8 @@
     session                        from its request until its end; child of the caller's span, if one came with the call
       intake                       the request's pictures and prompt are read and checked
       encode person, encode garment, text, encode reference
-      switch                       from a switch's request until the first chunk that shows it was written
+      switch                       from a switch's request until the first chunk that shows it was written, or until
+                                   it is refused; linked to the caller's span if that is of another trace
       chunk                        from its first stage until it was written to a stream
         prefill, pass (several), clean pass, decode, media
 
@@ -23,7 +24,7 @@ from opentelemetry.exporter.otlp.proto.grpc.trace_exporter import OTLPSpanExport
 from opentelemetry.sdk.resources import SERVICE_NAME, Resource
 from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.export import BatchSpanProcessor
-from opentelemetry.trace import Span, SpanKind, Status, StatusCode, set_span_in_context
+from opentelemetry.trace import Link, Span, SpanKind, Status, StatusCode, get_current_span, set_span_in_context
 from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
 
 from service.runtime.tracer import caller
@@ -48,6 +49,7 @@ class _Trace:
     unix_ns: int
     """Unix time at the clock's zero."""
     chunks: dict[int, _Chunk] = field(default_factory=dict)
+    switches: dict[str, Span] = field(default_factory=dict)
 
     def at(self, seconds: float) -> int:
         return self.unix_ns + round(seconds * 1e9)
@@ -69,7 +71,7 @@ class SessionTracer:
 
     def opened(self, session_id: str, asked_s: float, now: float, **attributes: str) -> None:
         unix_ns = time.time_ns() - round(self._clock() * 1e9)
-        parent = TraceContextTextMapPropagator().extract(caller.get() or {}, context=Context())
+        parent = _callers_context()
         root = self._tracer.start_span(
             "session",
             context=parent,
@@ -92,6 +94,25 @@ class SessionTracer:
             span.set_status(Status(StatusCode.ERROR, error))
         span.end(trace.at(ended_s))
 
+    def switch_asked(self, session_id: str, event_id: str, now: float) -> None:
+        if (trace := self._traces.get(session_id)) is None:
+            return
+        asking = get_current_span(_callers_context()).get_span_context()
+        elsewhere = asking.is_valid and asking.trace_id != trace.root.get_span_context().trace_id
+        trace.switches[event_id] = self._tracer.start_span(
+            "switch",
+            context=trace.context,
+            start_time=trace.at(now),
+            links=[Link(asking)] if elsewhere else [],
+        )
+
+    def switch_done(self, session_id: str, event_id: str, now: float, error: str = "") -> None:
+        if (trace := self._traces.get(session_id)) is None or (span := trace.switches.pop(event_id, None)) is None:
+            return
+        if error:
+            span.set_status(Status(StatusCode.ERROR, error))
+        span.end(trace.at(now))
+
     def sent(self, session_id: str, sequence: int, now: float) -> None:
         if (trace := self._traces.get(session_id)) is not None and (chunk := trace.chunks.get(sequence)) is not None:
             _end(chunk.span, trace.at(now))
@@ -99,8 +120,8 @@ class SessionTracer:
     def ended(self, session_id: str, reason: str, now: float) -> None:
         if (trace := self._traces.pop(session_id, None)) is None:
             return
-        for chunk in trace.chunks.values():
-            _end(chunk.span, trace.at(now))
+        for span in (*(chunk.span for chunk in trace.chunks.values()), *trace.switches.values()):
+            _end(span, trace.at(now))
         trace.root.set_attribute("chameleon.end_reason", reason)
         if reason == "LOST":
             trace.root.set_status(Status(StatusCode.ERROR, "the session was lost"))
@@ -145,6 +166,11 @@ def _default_name() -> dict[str, str]:
     """What OTEL_SERVICE_NAME or OTEL_RESOURCE_ATTRIBUTES name is left alone: given here, it would win over them."""
     unnamed = str(Resource.create().attributes[SERVICE_NAME]).startswith("unknown_service")
     return {SERVICE_NAME: "fashionchameleon"} if unnamed else {}
+
+
+def _callers_context() -> Context:
+    """Of the call being served: empty if it came without a trace."""
+    return TraceContextTextMapPropagator().extract(caller.get() or {}, context=Context())
 
 
 def _end(span: Span, unix_ns: int) -> None:

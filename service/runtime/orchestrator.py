@@ -37,6 +37,7 @@ from service.core.events import (
     State,
     Switch,
     SwitchAccepted,
+    SwitchRejected,
 )
 from service.core.steps import (
     BeginSegment,
@@ -250,6 +251,7 @@ class Orchestrator:
         if not known:
             self._spawn(self._prepare_switch(tenant, session_id, switch, now), f"switch {switch.event_id}")
             self._observer.switch("accepted", self._clock() - now)
+            self._tracer.switch_asked(session_id, switch.event_id, now)
         self._pump()
         return accepted
 
@@ -339,6 +341,8 @@ class Orchestrator:
             case Emit(session_id=session_id, event=event):
                 data = self._data[session_id]
                 data.log.append(event)
+                if isinstance(event, SwitchRejected):
+                    self._tracer.switch_done(session_id, event.event_id, self._clock(), event.reason)
                 if isinstance(event, Ended):
                     data.over = True
                     self._observer.ended(event.reason)
@@ -612,7 +616,8 @@ class Orchestrator:
             self._observer.time_to_first_frame(now - data.asked_s)
         if (accepted_s := data.switching.pop(event.info.sequence, None)) is not None:
             self._observer.switch("sent", now - accepted_s)
-            self._tracer.stage(session_id, "switch", accepted_s, now)
+        for event_id in event.info.applied_event_ids:
+            self._tracer.switch_done(session_id, event_id, now)
         self._tracer.sent(session_id, event.info.sequence, now)
         self._pump()
 

@@ -22,7 +22,13 @@ class Tracer(Protocol):
     def stage(
         self, session_id: str, stage: str, began_s: float, ended_s: float, sequence: int | None = None, error: str = ""
     ) -> None:
-        """encode, text, switch, prefill, denoise, commit, decode or media; of a chunk if it has a sequence."""
+        """encode ..., text, prefill, denoise, commit, decode or media; of a chunk if it has a sequence."""
+
+    def switch_asked(self, session_id: str, event_id: str, now: float) -> None:
+        """A switch was accepted; called within the call that asked for it."""
+
+    def switch_done(self, session_id: str, event_id: str, now: float, error: str = "") -> None:
+        """The first chunk that shows it was written, or it was refused after all. May be told twice."""
 
     def sent(self, session_id: str, sequence: int, now: float) -> None:
         """The chunk was written to a stream."""
@@ -43,6 +49,12 @@ class NoTracer:
     def stage(
         self, session_id: str, stage: str, began_s: float, ended_s: float, sequence: int | None = None, error: str = ""
     ) -> None:
+        pass
+
+    def switch_asked(self, session_id: str, event_id: str, now: float) -> None:
+        pass
+
+    def switch_done(self, session_id: str, event_id: str, now: float, error: str = "") -> None:
         pass
 
     def sent(self, session_id: str, sequence: int, now: float) -> None:

@@ -21,7 +21,7 @@ from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanE
 from opentelemetry.trace import StatusCode
 
 from service.app import running
-from service.engine.base import EngineError
+from service.engine.base import EngineError, EngineUnavailable
 from service.engine.fake import FakeEngine
 from service.tracing import SessionTracer, otlp_tracer
 from tests.service.rpc.conftest import SETTINGS, Api, Reader, connected, create_request, interact, stream, switch
@@ -152,6 +152,48 @@ async def test_a_switch_has_its_span_and_its_segments_prefill(api: Api, exporter
     assert len(named(spans, "encode reference")) == 1
     (root,) = named(spans, "session")
     assert root.attributes["chameleon.end_reason"] == "STOPPED"
+
+
+async def test_a_switch_asked_for_in_another_trace_is_linked_to_it(api: Api, exporter: InMemorySpanExporter) -> None:
+    reader = await interact(api, create_request(max_duration=600.0, pacing=pb.PACING_MODE_REALTIME))
+    await reader.until_chunks(1)
+    request = pb.SwitchGarmentRequest(
+        name=reader.events[0].started.session.name, switch_garment=switch("e", await api.add_garment(200))
+    )
+    await api.sessions.SwitchGarment(request, metadata=(("traceparent", TRACEPARENT),))
+    await reader.until("switch_applied")
+    await reader.until_chunks(len(reader.chunks) + 1)
+    await until(lambda: bool(named(exporter.get_finished_spans(), "switch")))
+    (switched,) = named(exporter.get_finished_spans(), "switch")
+    (link,) = switched.links
+    assert f"{link.context.trace_id:032x}" == TRACE_ID
+    assert f"{switched.context.trace_id:032x}" != TRACE_ID
+    reader.call.cancel()
+
+
+async def test_a_switch_that_never_takes_effect_is_an_error(api: Api, exporter: InMemorySpanExporter) -> None:
+    garment = await api.add_garment(200)
+    reader = await interact(api, create_request(max_duration=2.0))
+    late = switch("late", garment)
+    late.not_before.FromSeconds(1000)
+    await reader.call.write(pb.InteractRequest(switch_garment=late))
+    await reader.until("switch_accepted")
+    await reader.to_end()
+    (switched,) = named(await finished(exporter), "switch")
+    assert (switched.status.status_code, switched.status.description) == (StatusCode.ERROR, "SESSION_ENDED")
+
+
+async def test_a_step_that_the_engines_death_cut_short_is_an_error_and_the_session_is_none(
+    api: Api, exporter: InMemorySpanExporter
+) -> None:
+    reader = await interact(api, create_request(max_duration=4.0, pacing=pb.PACING_MODE_REALTIME))
+    await reader.until_chunks(1)
+    api.engine.fail_next.append(EngineUnavailable("gone"))
+    await reader.to_end()
+    spans = await finished(exporter)
+    failed = [span for span in spans if span.status.status_code is StatusCode.ERROR]
+    assert [span.status.description for span in failed] == ["gone"]
+    assert len(named(spans, failed[0].name)) > 1
 
 
 async def test_a_refused_pass_and_the_session_it_cost_are_errors(api: Api, exporter: InMemorySpanExporter) -> None:

@@ -238,8 +238,8 @@ async def test_each_chart_of_the_dashboard_has_data(prometheus: Prometheus, char
     for query in chart.queries:
         expr = query.expr.replace("$__rate_interval", "30s").replace("$namespace", ".*").replace("$job", ".*")
         assert "$" not in expr
-        if chart.gpu:
-            assert await prometheus.values(expr) == [], "this machine's Triton reports a GPU: drop the exception"
+        if chart.gpu and not await prometheus.values("nv_gpu_utilization"):
+            await prometheus.values(expr)  # it parses
         else:
             await prometheus.values_once_there(expr)
 
