@@ -19,6 +19,8 @@ class Values:
 
     def __init__(self, values: Iterable[float] = ()) -> None:
         self._held = HdrHistogram(1, _HIGHEST, _DIGITS)
+        self._sum: float | None = 0.0
+        """None if only the histogram knows, whose mean is slow to find."""
         for value in values:
             self.add(value)
 
@@ -26,9 +28,12 @@ class Values:
         """ValueError if it is negative or too large."""
         if not (0 <= value <= _HIGHEST / _UNITS) or not self._held.record_value(round(value * _UNITS)):
             raise ValueError(f"a value must lie in 0 to {_HIGHEST // _UNITS}, got {value}")
+        if self._sum is not None:
+            self._sum += value
 
     def add_all(self, other: Values) -> None:
         self._held.add(other._held)
+        self._sum = None if self._sum is None or other._sum is None else self._sum + other._sum
 
     @property
     def count(self) -> int:
@@ -58,7 +63,9 @@ class Values:
 
     @property
     def mean(self) -> float:
-        return float(self._held.get_mean_value()) / _UNITS if self.count else 0.0
+        if self._sum is not None:
+            return self._sum / max(1, self.count)
+        return float(self._held.get_mean_value()) / _UNITS
 
     @property
     def low(self) -> float:
@@ -75,5 +82,5 @@ class Values:
     @classmethod
     def decoded(cls, encoded: bytes) -> Values:
         values = cls()
-        values._held = HdrHistogram.decode(encoded)
+        values._held, values._sum = HdrHistogram.decode(encoded), None
         return values

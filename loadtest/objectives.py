@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, Literal, Self
 
-from pydantic import Field, model_validator
+from pydantic import Discriminator, Field, Tag, model_validator
 
 from loadtest.measures import GROUP_FIGURES, Figure, Measure
 from loadtest.model import Model
@@ -89,7 +89,25 @@ class MetricObjective(Model):
         return self
 
 
-Objective = DistributionObjective | FigureObjective | MetricObjective
+def _kind_of(objective: object) -> str | None:
+    """By what it judges, so that a fault is told of that kind alone."""
+    kinds = {"measure": DistributionObjective, "figure": FigureObjective, "metric": MetricObjective}
+    for field, model in kinds.items():
+        if isinstance(objective, model) or (isinstance(objective, dict) and field in objective):
+            return field
+    return None
+
+
+Objective = Annotated[
+    Annotated[DistributionObjective, Tag("measure")]
+    | Annotated[FigureObjective, Tag("figure")]
+    | Annotated[MetricObjective, Tag("metric")],
+    Discriminator(
+        _kind_of,
+        custom_error_type="objective",
+        custom_error_message="an objective must name a measure, a figure or a metric",
+    ),
+]
 
 
 def windows_of(objective: Objective) -> set[str]:

@@ -89,7 +89,19 @@ class Search:
                 met = sessions
             else:
                 missed = sessions
+        self._go_on_until_never(max(trial.sessions for trial in self.trials))
         return met
+
+    def _go_on_until_never(self, sessions: int) -> None:
+        """The interval's upper end: where no repeat meets them any more."""
+        step = 1
+        while any(self._trial(sessions).met) and sessions < self.high:
+            sessions = min(sessions + step, self.high)
+            step *= 2
+            self._meets(sessions)
+
+    def _trial(self, sessions: int) -> Trial:
+        return next(trial for trial in self.trials if trial.sessions == sessions)
 
     def _meets(self, sessions: int) -> bool:
         met: list[bool] = []

@@ -72,7 +72,8 @@ def over_time(sessions: Sequence[Judged], report: RunReport) -> Figure:
     _steps(top, stalls, BAD, "standing still", fill=True)
     _service_sessions(top, report)
     top.set_ylim(bottom=0)
-    top.legend(fontsize=8, loc="upper right")
+    if top.get_legend_handles_labels()[0]:
+        top.legend(fontsize=8, loc="upper right")
     bottom.set_title("Time to first frame, by when the session was due")
     for label, colour, wanted in (("good", GOOD, True), ("not good", SPOILED, False)):
         points = [

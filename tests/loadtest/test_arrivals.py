@@ -1,5 +1,6 @@
 """Arrivals: decided by the seed and the process, whatever the service does."""
 
+import itertools
 from random import Random
 from typing import Any
 
@@ -23,7 +24,7 @@ def test_constant_arrivals_are_evenly_spaced_from_the_windows_start() -> None:
 
 def test_poisson_arrivals_have_the_rate_and_exponential_gaps() -> None:
     found = at({"process": "poisson", "rate_per_s": 5}, duration_s=2000)
-    gaps = [later - earlier for earlier, later in zip(found, found[1:], strict=False)]
+    gaps = [later - earlier for earlier, later in itertools.pairwise(found)]
     mean = sum(gaps) / len(gaps)
     assert mean == pytest.approx(0.2, rel=0.05)
     variance = sum((gap - mean) ** 2 for gap in gaps) / len(gaps)

@@ -39,12 +39,13 @@ def test_shipped_scenarios_are_found_by_name_and_by_the_path_they_have_in_the_pa
         ({"kinds__0__tenants": ["nobody"]}, "kinds.visitors", "tenant nobody is not listed"),
         ({"warmup_s": 2}, "warmup_s", "below duration_s (2)"),
         ({"objectives__run": [{"measure": "speed", "percentile": 9, "at_most": 1}]}, "objectives.run.0", "measure"),
-        ({"objectives__run": [{"figure": "good_ratio"}]}, "objectives.run.0", "exactly one of at_most and at_least"),
+        ({"objectives__run": [{"figure": "good_ratio"}]}, "objectives.run.0", "exactly one of at_most, at_least"),
         (
             {"objectives__run": [{"measure": "stall_s", "percentile": 9, "at_most": 1, "window": "w"}]},
             "objectives.run.0",
             "window w is not listed",
         ),
+        ({"objectives__run": [{"speed": 1}]}, "objectives.run.0", "must name a measure, a figure or a metric"),
         ({"duration_s": float("nan")}, "duration_s", "finite"),
     ],
 )

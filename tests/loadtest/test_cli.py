@@ -1,0 +1,246 @@
+"""The commands as they are used: against the whole service over its fake engine, and against all that can go wrong."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from demo.local_service import LocalService, local_service
+from loadtest.record import Outcome
+from loadtest.report import Exit, RunReport
+from loadtest.store import read_report, read_sessions
+from tests.loadtest.conftest import PYTHON, ROOT, scenario_file
+
+FAKE = {
+    "CHAMELEON_ENGINE": "fake",
+    "CHAMELEON_LISTEN": "127.0.0.1:0",
+    "CHAMELEON_METRICS_LISTEN": "127.0.0.1:0",
+    "CHAMELEON_DRAIN_GRACE_S": "0",
+}
+
+
+def start(*arguments: object, **environment: str) -> subprocess.Popen[str]:
+    return subprocess.Popen(
+        [PYTHON, "-m", "loadtest", *map(str, arguments)],
+        cwd=ROOT,
+        env={**os.environ, **environment},
+        stderr=subprocess.PIPE,
+        stdout=subprocess.DEVNULL,
+        text=True,
+    )
+
+
+def loadtest(*arguments: object, **environment: str) -> tuple[int, str]:
+    """Exit status and what it said."""
+    process = start(*arguments, **environment)
+    _, said = process.communicate(timeout=240)
+    return process.returncode, said
+
+
+def results(folder: Path) -> RunReport:
+    report = read_report(folder / "report.json")
+    assert (folder / "index.html").read_text().startswith("<!doctype html>")
+    return report
+
+
+def test_the_smoke_scenario_runs_against_a_service_that_it_starts(tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    status, said = loadtest("run", "smoke", "--serve", f"{PYTHON} -m service", "--out", out, **FAKE)
+    assert status == Exit.HELD, said
+    report = results(out)
+    assert report.passed
+    assert report.target.startswith("127.0.0.1:")
+    assert report.process is not None
+    assert report.server is not None
+    assert report.server.last["chameleon_session_capacity"] == 4
+    assert len(read_sessions(out / "sessions.jsonl")) == report.groups[0].counts.due
+    assert sum(len(record.cuts_s) for record in read_sessions(out / "sessions.jsonl")) >= 1
+
+
+def test_each_kind_of_reader_and_format_comes_to_its_end(tmp_path: Path, service: LocalService) -> None:
+    kind: dict[str, Any] = {
+        "arrivals": {"process": "trace", "at_s": [0.1]},
+        "length": {"distribution": "fixed", "seconds": 4},
+        "person": str(ROOT / "demo/pictures/person.jpg"),
+        "garments": [str(ROOT / "demo/pictures/garment-brown-plain.png")],
+    }
+    kinds = [
+        {**kind, "name": "prompt", "format": "raw", "upload": "with_session"},
+        {**kind, "name": "switching", "switches": {"when": "at", "seconds": [1]}},
+        {**kind, "name": "slow", "reader": {"behaviour": "slow", "speed": 0.5}, "format": "jpeg"},
+        {**kind, "name": "leaving", "reader": {"behaviour": "abandoning", "after_s": 1}},
+        {**kind, "name": "returning", "reader": {"behaviour": "reconnecting", "every_s": 1, "away_s": 0.2}},
+        {**kind, "name": "unpaced", "pacing": "unpaced"},
+    ]
+    path = scenario_file(tmp_path, kinds=kinds)
+    out = tmp_path / "out"
+    status, said = loadtest("run", path, "--target", service.address, "--metrics", service.metrics, "--out", out)
+    assert status == Exit.HELD, said
+    records = {record.kind: record for record in read_sessions(out / "sessions.jsonl")}
+    assert {record.outcome for record in records.values()} == {Outcome.COMPLETED}
+    (switch,) = records["switching"].switches
+    assert switch.received_s is not None
+    assert records["leaving"].freed_after_s is not None
+    assert len(records["returning"].cuts_s) >= 1
+    assert sum(records["returning"].chunk_duration_s) >= 4
+    assert sum(records["slow"].chunk_duration_s) < 4
+    assert results(out).server is not None
+
+
+def test_search_finds_the_places_that_the_service_has(tmp_path: Path) -> None:
+    objectives = {"run": [{"figure": "good_ratio", "at_least": 1}]}
+    lengths = {"kinds__0__length": {"distribution": "fixed", "seconds": 3}}
+    path = scenario_file(tmp_path, objectives=objectives, **lengths)
+    out = tmp_path / "out"
+    with local_service(tmp_path / "service", engine="fake", blocks="3") as service:
+        status, said = loadtest(
+            "search", path, "--target", service.address, "--out", out, "--high", 6, "--repeats", 1, "--hold", 1
+        )
+    assert status == Exit.HELD, said
+    found = json.loads((out / "search.json").read_text())
+    assert 1 <= found["sessions"] <= 3
+    assert [trial["sessions"] for trial in found["trials"]][:2] == [1, 2]
+
+
+def test_compare_tells_a_regression_by_its_exit_status(tmp_path: Path) -> None:
+    from tests.loadtest.test_compare import run
+
+    before, after = tmp_path / "a.json", tmp_path / "b.json"
+    before.write_text(run().model_dump_json())
+    after.write_text(run(slower=2, seed=2).model_dump_json())
+    assert loadtest("compare", before, before)[0] == Exit.HELD
+    status, said = loadtest("compare", before, after)
+    assert status == Exit.MISSED
+    assert "time_to_first_frame_s" in said
+
+
+# Bad input
+
+
+def test_a_scenario_with_a_wrong_field_is_refused_before_anything_runs(tmp_path: Path) -> None:
+    path = scenario_file(tmp_path, kinds__0__arrivals__rate_per_s=-2)
+    status, said = loadtest("run", path, "--target", "127.0.0.1:1", "--out", tmp_path / "out")
+    assert status == Exit.WRONG_INPUT
+    assert "kinds.0.arrivals.constant.rate_per_s" in said
+    assert "greater than 0 (got -2)" in said
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (("--target", "nowhere"), "HOST:PORT"),
+        ((), "exactly one of --target and --serve"),
+        (("--target", "127.0.0.1:1", "--scale", "0"), "above 0"),
+    ],
+)
+def test_wrong_arguments_are_told(tmp_path: Path, arguments: tuple[str, ...], words: str) -> None:
+    status, said = loadtest("run", scenario_file(tmp_path), "--out", tmp_path / "out", *arguments)
+    assert status == Exit.WRONG_INPUT
+    assert words in said
+
+
+def test_results_of_another_run_are_not_written_over(tmp_path: Path) -> None:
+    status, said = loadtest("run", scenario_file(tmp_path), "--target", "127.0.0.1:1", "--out", tmp_path)
+    assert status == Exit.WRONG_INPUT
+    assert "--force" in said
+
+
+def test_an_unreachable_target_is_told(tmp_path: Path) -> None:
+    status, said = loadtest("run", scenario_file(tmp_path), "--target", "127.0.0.1:1", "--out", tmp_path / "out")
+    assert status == Exit.TARGET
+    assert "127.0.0.1:1 cannot be tested" in said
+
+
+def test_a_service_that_does_not_start_is_told_with_the_end_of_its_log(tmp_path: Path) -> None:
+    status, said = loadtest(
+        "run", scenario_file(tmp_path), "--serve", f"{PYTHON} -c 'raise SystemExit(\"no such luck\")'",
+        "--out", tmp_path / "out",
+    )  # fmt: skip
+    assert status == Exit.TARGET
+    assert "no such luck" in said
+
+
+def test_a_server_that_stops_half_way_leaves_what_was_seen(tmp_path: Path) -> None:
+    lengths = {"kinds__0__length": {"distribution": "fixed", "seconds": 2}}
+    path = scenario_file(tmp_path, duration_s=60, **lengths)
+    out = tmp_path / "out"
+    with local_service(tmp_path / "service", engine="fake", blocks="16") as service:
+        process = start("run", path, "--target", service.address, "--out", out)
+        _until(lambda: len(_lines(out)) >= 2)
+        os.kill(service.pid, signal.SIGKILL)
+        _, said = process.communicate(timeout=120)
+    assert process.returncode == Exit.TARGET
+    assert "has refused connections since" in said
+    report = results(out)
+    assert report.aborted is not None
+    assert report.groups[0].counts.good >= 2
+    assert report.groups[0].counts.never_begun > 0
+    assert report.failed
+
+
+def test_a_full_disk_is_told_and_the_report_is_written_all_the_same(tmp_path: Path, service: LocalService) -> None:
+    """/dev/full takes no byte: the sessions cannot be written, the report goes where room was set aside."""
+    out = tmp_path / "out"
+    out.mkdir()
+    (out / "sessions.jsonl").symlink_to("/dev/full")
+    status, said = loadtest(
+        "run", scenario_file(tmp_path, duration_s=60), "--target", service.address, "--out", out, "--force"
+    )
+    assert status == Exit.STORAGE
+    assert "No space left on device" in said
+    report = results(out)
+    assert report.groups[0].counts.due > report.groups[0].counts.never_begun
+
+
+def test_a_disk_that_is_full_from_the_start_is_told(tmp_path: Path, service: LocalService) -> None:
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out" / ".reserve").symlink_to("/dev/full")
+    status, said = loadtest(
+        "run", scenario_file(tmp_path), "--target", service.address, "--out", tmp_path / "out", "--force"
+    )
+    assert status == Exit.STORAGE
+    assert "cannot be written" in said
+
+
+def test_interrupted_it_writes_what_was_seen(tmp_path: Path, service: LocalService) -> None:
+    out = tmp_path / "out"
+    process = start("run", scenario_file(tmp_path, duration_s=60), "--target", service.address, "--out", out)
+    _until(lambda: len(_lines(out)) >= 1)
+    process.send_signal(signal.SIGINT)
+    process.communicate(timeout=120)
+    assert process.returncode == Exit.INTERRUPTED
+    assert results(out).aborted == "interrupted"
+
+
+def test_a_worker_that_dies_makes_the_run_invalid(tmp_path: Path, service: LocalService) -> None:
+    out = tmp_path / "out"
+    process = start("run", scenario_file(tmp_path, duration_s=60), "--target", service.address, "--out", out)
+    _until(lambda: len(_lines(out)) >= 1)
+    import psutil
+
+    worker = max(psutil.Process(process.pid).children(), key=lambda child: child.num_threads())
+    worker.kill()
+    _, said = process.communicate(timeout=120)
+    assert process.returncode == Exit.INVALID
+    assert "died" in said
+    assert results(out).groups[0].counts.good >= 1
+
+
+def _lines(out: Path) -> list[bytes]:
+    path = out / "sessions.jsonl"
+    return path.read_bytes().splitlines() if path.exists() else []
+
+
+def _until(holds: Any) -> None:
+    deadline_s = time.monotonic() + 120
+    while not holds():
+        assert time.monotonic() < deadline_s, "nothing came of it"
+        time.sleep(0.1)

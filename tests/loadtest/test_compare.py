@@ -1,0 +1,66 @@
+"""Comparison: worse only if it is beyond tolerance and beyond chance."""
+
+from random import Random
+from typing import Any
+
+import pytest
+
+from loadtest.compare import Change, Compared, Tolerance, compare
+from loadtest.histogram import Values
+from loadtest.report import RunReport
+from tests.loadtest.conftest import record
+from tests.loadtest.test_summary import report_of
+
+
+def run(*, slower: float = 1.0, sessions: int = 300, seed: int = 1, **changes: Any) -> RunReport:
+    """Sessions whose first frames come after 0.3 to 0.7 s, times `slower`."""
+    random = Random(seed)
+    firsts = [slower * random.uniform(0.3, 0.7) for _ in range(sessions)]
+    records = [record(chunk_received_s=(10 + first, 11 + first, 12 + first)) for first in firsts]
+    return report_of(*records, **changes)
+
+
+def found(before: RunReport, after: RunReport, name: str) -> Compared:
+    rows = compare(before, after, Tolerance())
+    return next(row for row in rows if row.group == "all" and row.name == name)
+
+
+def test_two_runs_alike_have_nothing_worse() -> None:
+    rows = compare(run(seed=1), run(seed=2), Tolerance())
+    assert {row.change for row in rows} <= {Change.SAME, Change.UNSURE}
+
+
+def test_a_slower_run_is_worse_and_a_faster_one_better() -> None:
+    worse = found(run(), run(slower=1.4, seed=2), "time_to_first_frame_s p95")
+    assert worse.change is Change.WORSE
+    assert worse.ratio == pytest.approx(1.4, rel=0.05)
+    assert found(run(), run(slower=0.6, seed=2), "time_to_first_frame_s p95").change is Change.BETTER
+
+
+def test_few_sessions_leave_it_open() -> None:
+    assert found(run(sessions=8), run(slower=1.4, sessions=8), "time_to_first_frame_s p95").change is Change.UNSURE
+
+
+def test_a_lower_realtime_factor_is_worse() -> None:
+    slow = report_of(*[record(chunk_received_s=(10.5, 12.0, 13.5))] * 300)
+    assert found(run(), slow, "realtime_factor p50").change is Change.WORSE
+    assert found(slow, run(), "realtime_factor p50").change is Change.BETTER
+
+
+def test_fewer_good_sessions_are_worse() -> None:
+    spoiled = run(wanted={"objectives__session": {"time_to_first_frame_s": 0.4}})
+    row = next(r for r in compare(run(), spoiled, Tolerance()) if r.name == "good_ratio")
+    assert row.change is Change.WORSE
+
+
+def test_runs_of_different_scenarios_are_not_compared() -> None:
+    with pytest.raises(ValueError, match="different scenarios: seed differ"):
+        compare(run(), run(wanted={"seed": 9}), Tolerance())
+
+
+def test_a_run_that_does_not_count_is_not_compared() -> None:
+    late = run(lags=(Values([0.5]),))
+    with pytest.raises(ValueError, match="the second run does not count"):
+        compare(run(), late, Tolerance())
+    with pytest.raises(ValueError, match="the first run was cut short: gone"):
+        compare(run(aborted="gone"), run(), Tolerance())
