@@ -17,8 +17,10 @@ from types import TracebackType
 from typing import Self
 
 from contract.arena_layout import (
+    BIRTHS_OFFSET,
     BLOCKS_OFFSET,
     DIGEST_OFFSET,
+    HEADER_BYTES,
     MAGIC,
     PROBE_CELL_BYTES,
     PROBE_OFFSET,
@@ -67,7 +69,11 @@ class SharedFile:
 class HostArena:
     """The arena and the frames region of one orchestrator. The frames of a block lie at `frames_offset(block)`."""
 
-    def __init__(self, layout: ArenaLayout, *, folder: Path = SHARED_MEMORY) -> None:
+    def __init__(self, layout: ArenaLayout, *, header_only: bool = False, folder: Path = SHARED_MEMORY) -> None:
+        """
+        Args:
+            header_only: the models keep the blocks in memory of their own.
+        """
         remove_abandoned(folder)
         geometry = layout.geometry
         self.layout = layout
@@ -76,7 +82,8 @@ class HostArena:
         chunk_frames = geometry.video_frames(first_chunk_of_segment=False)
         self.frames_bytes = chunk_frames * geometry.frame_height * geometry.frame_width * 3
         """Of one block: a whole chunk, uint8 [n, H, W, 3]."""
-        self._arena = SharedFile(folder / f"{self.prefix}arena", layout.total_bytes)
+        size = HEADER_BYTES if header_only else layout.total_bytes
+        self._arena = SharedFile(folder / f"{self.prefix}arena", size)
         try:
             self.frames = SharedFile(folder / f"{self.prefix}frames", layout.blocks * self.frames_bytes)
         except OSError:
@@ -106,6 +113,11 @@ class HostArena:
 
     def probe_count(self, cell: int) -> int:
         (count,) = struct.unpack_from("<Q", self._arena.map, PROBE_OFFSET + cell * PROBE_CELL_BYTES)
+        return int(count)
+
+    def birth_count(self, cell: int) -> int:
+        """How often a model has put the blocks into memory of its own: never, where they lie in the file."""
+        (count,) = struct.unpack_from("<Q", self._arena.map, BIRTHS_OFFSET + cell * PROBE_CELL_BYTES)
         return int(count)
 
     def is_clear(self, block: int) -> bool:

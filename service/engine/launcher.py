@@ -5,11 +5,15 @@ from __future__ import annotations
 from pathlib import Path
 
 from contract.arena_layout import ArenaLayout
-from contract.tensors import Manifest
+from contract.tensors import Executor, Manifest
 from service.engine.arena import HostArena
 from service.engine.base import EngineError
 from service.engine.triton import TritonEngine
 from service.engine.triton_server import TritonServer
+
+_READY_ON_HOST_S = 120.0
+_READY_ON_DEVICE_S = 900.0
+"""Checkpoints or engines of tens of gigabytes are read, in four processes."""
 
 
 def triton_engine(
@@ -30,9 +34,11 @@ def triton_engine(
         OSError, ValueError: the manifest cannot be read, or the arena's memory cannot be had.
     """
     manifest = Manifest.read(repository)
-    arena = HostArena(ArenaLayout(geometry=manifest.geometry, blocks=blocks))
+    on_host = manifest.executor is Executor.ONNXRUNTIME
+    arena = HostArena(ArenaLayout(geometry=manifest.geometry, blocks=blocks), header_only=not on_host)
+    ready_timeout_s = _READY_ON_HOST_S if on_host else _READY_ON_DEVICE_S
     if url is not None:
-        return TritonEngine(manifest, arena, url=url)
+        return TritonEngine(manifest, arena, url=url, ready_timeout_s=ready_timeout_s)
     try:
         # Named like the arena, so that whoever finds it abandoned removes the backend's shared memory too.
         server = TritonServer(
@@ -41,4 +47,4 @@ def triton_engine(
     except EngineError:
         arena.close()
         raise
-    return TritonEngine(manifest, arena, server=server)
+    return TritonEngine(manifest, arena, server=server, ready_timeout_s=ready_timeout_s)

@@ -43,7 +43,8 @@ _RESTART = -1
 class TritonEngine:
     """An `Engine` over a tritonserver on this host: our own, or a running one that shares our /dev/shm.
 
-    A lost server is waited for; the arena outlives it, so blocks hold what they held.
+    A lost server is waited for. An arena in shared memory outlives it, so blocks hold what they held; one in a GPU's
+    memory does not, and the models' births tell.
     """
 
     def __init__(
@@ -73,6 +74,7 @@ class TritonEngine:
         self._region = self._arena.frames.name
         self._recovery: asyncio.Task[None] | None = None
         self._closing = False
+        self._births: list[int] = []
         self._on_down: Callable[[], None] = lambda: None
         self._on_up: Callable[[bool], None] = lambda _kept: None
         self._client: triton.InferenceServerClient
@@ -107,6 +109,7 @@ class TritonEngine:
             async with asyncio.timeout(self._ready_timeout_s):
                 await self._until_ready(give_up_on_exit=True)
             await self._attach()
+            self._births = self._count_births()
             await self._rehearse()
         except (EngineError, TimeoutError) as error:
             reason = str(error) or f"the models were not ready within {self._ready_timeout_s:.0f} s"
@@ -149,8 +152,10 @@ class TritonEngine:
                 log.warning("the engine came back and failed again: %s", error)
                 await asyncio.sleep(_READY_POLL_S)
                 continue
-            log.info("the engine is back")
-            self._on_up(True)
+            births, self._births = self._births, self._count_births()
+            kept = births == self._births
+            log.info("the engine is back, %s", "its blocks are as they were" if kept else "without its blocks")
+            self._on_up(kept)
             return
 
     async def _until_ready(self, *, give_up_on_exit: bool) -> None:
@@ -177,6 +182,10 @@ class TritonEngine:
         for model in self._models.values():
             if model.probe_cell is not None:
                 await self._compare_memory(model, model.probe_cell)
+
+    def _count_births(self) -> list[int]:
+        cells = [model.probe_cell for model in self._models.values()]
+        return [self._arena.birth_count(cell) for cell in cells if cell is not None]
 
     async def _compare_memory(self, model: Model, cell: int) -> None:
         before = self._arena.probe_count(cell)

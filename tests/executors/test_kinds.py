@@ -1,0 +1,77 @@
+"""Which executors a repository runs on, and what that needs to be installed."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from contract.tensors import MANIFEST_FILE, VAE_ENCODER, Executor, Manifest, Model, models
+from executors.kinds import open_kind
+from executors.onnx_kind import OnnxKind
+from tests.executors.conftest import REPOSITORY
+
+
+def repository(folder: Path, executor: Executor) -> Path:
+    manifest = Manifest.read(REPOSITORY).to_json() | {"executor": executor.value}
+    (folder / MANIFEST_FILE).write_text(json.dumps(manifest))
+    return folder
+
+
+def model(name: str) -> Model:
+    return next(model for model in models(Manifest.read(REPOSITORY).geometry) if model.name == name)
+
+
+def test_the_embedded_student_runs_on_onnx_runtime() -> None:
+    assert isinstance(open_kind(REPOSITORY), OnnxKind)
+
+
+def test_a_manifest_chooses_pytorch(tmp_path: Path) -> None:
+    from executors.torch_kind import TorchKind
+
+    kind = open_kind(repository(tmp_path, Executor.TORCH))
+    assert isinstance(kind, TorchKind)
+    assert callable(kind.encoder(model(VAE_ENCODER)).run)
+
+
+def test_weights_of_the_5b_student_must_be_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from student import wan_5b
+
+    manifest = Manifest.read(REPOSITORY).to_json() | {"geometry": wan_5b.geometry().to_json(), "executor": "torch"}
+    (tmp_path / MANIFEST_FILE).write_text(json.dumps(manifest))
+    monkeypatch.delenv("CHAMELEON_WEIGHTS", raising=False)
+    with pytest.raises(ValueError, match="set CHAMELEON_WEIGHTS: a checkpoint's folder, or 'random'"):
+        open_kind(tmp_path).decoder(model("vae_decoder"))
+
+
+def test_fp8_is_refused_where_the_device_has_none(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    import torch
+
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    monkeypatch.setenv("CHAMELEON_PRECISION", "fp8")
+    with pytest.raises(ValueError, match="fp8 needs a GPU"):
+        open_kind(repository(tmp_path, Executor.TORCH)).student(model("student"))
+
+
+def test_without_tensorrt_its_executor_says_what_to_install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "tensorrt", None)
+    kind = open_kind(repository(tmp_path, Executor.TENSORRT))
+    for opened in (lambda: kind.student(model("student")), lambda: kind.encoder(model(VAE_ENCODER))):
+        with pytest.raises(ImportError, match="need NVIDIA's TensorRT with its Python module"):
+            opened()
+
+
+def test_onnx_runtime_is_served_where_neither_pytorch_nor_tensorrt_is_installed() -> None:
+    program = f"""
+import sys
+for name in ("torch", "tensorrt", "cuda", "diffusers", "transformers", "student"):
+    sys.modules[name] = None
+from pathlib import Path
+from executors.kinds import open_kind
+print(type(open_kind(Path({str(REPOSITORY)!r}))).__name__)
+"""
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, cwd=REPOSITORY.parent)
+    assert done.stdout.strip() == "OnnxKind", done.stderr
