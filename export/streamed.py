@@ -72,9 +72,9 @@ def stream(graph: Graph, weights: Readers, mode: FakeTensorMode, *, opset: int =
     """Trace a graph of a hollow student. Its weights are read, by their names in the student, when they are written."""
     with mode:
         program = trace(graph, opset=opset, optimize=False)
-    part = _PARTS[graph.path.split("/")[0]]
+    part, names = _PARTS[graph.path.split("/")[0]], _first_names(graph.module)
     for name, value in program.model.graph.initializers.items():
-        reader = weights.get(f"{part}.{name.removeprefix('part.')}")
+        reader = weights.get(f"{part}.{names.get(name, name).removeprefix('part.')}")
         if reader is not None:
             assert isinstance(value.const_value, TorchTensor)
             value.const_value = _lazy(name, reader, value.const_value.raw)
@@ -126,6 +126,13 @@ def _size(model: ir.Model, graph_bytes: int) -> GraphSize:
     tensors = [value.const_value for value in model.graph.initializers.values()]
     weights = {str(tensor.name): tensor.nbytes for tensor in tensors if isinstance(tensor, ir.ExternalTensor)}
     return GraphSize(nodes=len(model.graph), graph_bytes=graph_bytes, weights=weights)
+
+
+def _first_names(module: nn.Module) -> dict[str, str]:
+    """A tied parameter's names -> the first of them, under which its weights are known."""
+    first: dict[int, str] = {}
+    every = module.named_parameters(remove_duplicate=False)
+    return {name: first.setdefault(id(parameter), name) for name, parameter in every}
 
 
 def _lazy(name: str, reader: Callable[[], Tensor], traced: Tensor) -> ir.LazyTensor:
