@@ -33,7 +33,7 @@ from tests.deploy.k8s.manifests import (
 SERVES = (*SERVING, *variants())
 GPU = "nvidia.com/gpu"
 NANO = Manifest.read(ROOT / "model_repository").geometry
-BACKEND_BYTES = {"cpu": (16 << 20, 80 << 20), "gpu": (64 << 20, 224 << 20)}
+BACKEND_BYTES = {"cpu": (16 << 20, 80 << 20), "gpu": (64 << 20, 232 << 20)}
 """Room in /dev/shm for Triton's python backend, least and most: 1 MiB a model instance at first, and more with larger
 tensors; a killed Triton leaves its behind."""
 SMALLEST_NODE = {"cpu": 96.0, "memory": 1850 * 2**30}
