@@ -1,9 +1,8 @@
 """The HorizontalPodAutoscaler as Kubernetes computes it, over the signals of a policy.
 
-Sessions over capacity are an external metric of type AverageValue: wanted = ceil(sessions / (capacity * target)),
-whatever is ready. Shares and times are of type Value: wanted = ceil(ready pods * value / target). Within the tolerance
-nothing changes; the largest wish of all signals counts; a smaller number waits until it has been wished for
-`down_window_s`.
+All are external metrics of type Value: wanted = ceil(ready pods * value / target). Ready pods, not wanted ones, so that
+nothing runs away while pods start. Within the tolerance nothing changes; the largest wish of all signals counts; a
+smaller number waits until nothing larger was wished for `down_window_s`; `up` and `down` bound the pace.
 """
 
 from __future__ import annotations
@@ -17,11 +16,6 @@ from simulation.deployment import Deployment
 from simulation.gateway import Books
 from simulation.pods import Backend, Load
 from simulation.scenario import Autoscaler, Policy
-
-GUARD_STEP = 1.25
-"""A guard (slow, late, rejected) wishes for a quarter more than is ready, at most: its value says that something is
-wrong, not how much is missing."""
-_MINUTE_S = 60.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -81,33 +75,39 @@ class HorizontalPodAutoscaler:
         return [sample for sample in self._samples if sample.at_s <= newest_s]
 
     def _wish(self, seen: list[_Sample]) -> int:
-        policy, replicas, ready = self._policy, self._deployment.replicas, len(self._deployment.ready)
-        tolerance = self._settings.tolerance
-
-        def by_value(value: float, target: float, most: float = math.inf) -> int:
-            ratio = min(value / target, most)
-            return replicas if abs(ratio - 1.0) <= tolerance else math.ceil(ratio * ready)
+        policy = self._policy
 
         def mean(name: str) -> float:
             return sum(float(getattr(sample.load, name)) for sample in seen) / len(seen)
 
         wishes = []
+        newest = seen[-1].load
+        if not newest.pods:
+            return self._deployment.replicas  # no answer from monitoring: nothing is scaled
+        occupied = newest.sessions / (newest.pods * self._blocks)
         if policy.sessions is not None:
-            wanted = seen[-1].load.sessions / (self._blocks * policy.sessions)
-            wishes.append(replicas if abs(wanted / replicas - 1.0) <= tolerance else math.ceil(wanted))
+            wishes.append(self._by_value(occupied / policy.sessions))
         if policy.utilisation is not None:
-            wishes.append(by_value(mean("utilisation"), policy.utilisation))
+            wishes.append(self._by_value(mean("utilisation") / policy.utilisation))
         if policy.queue_s is not None:
-            wishes.append(by_value(mean("queue_s"), policy.queue_s))
-        if policy.slow is not None:
-            wishes.append(by_value(mean("slow"), policy.slow, GUARD_STEP))
-        if policy.late is not None:
-            wishes.append(by_value(mean("late"), policy.late, GUARD_STEP))
-        if policy.rejected is not None:
-            refusals = seen[-1].refusals - seen[0].refusals
-            answers = refusals + seen[-1].admitted - seen[0].admitted
-            wishes.append(by_value(refusals / answers if answers else 0.0, policy.rejected, GUARD_STEP))
+            wishes.append(self._by_value(mean("queue_s") / policy.queue_s))
+        refusals = seen[-1].refusals - seen[0].refusals
+        answers = refusals + seen[-1].admitted - seen[0].admitted
+        shares = {"slow": mean("slow"), "late": mean("late"), "rejected": refusals / answers if answers else 0.0}
+        for name, share in shares.items():
+            limit = getattr(policy, name)
+            if limit is not None and policy.sessions is not None:
+                wishes.append(self._by_value(occupied / policy.sessions * (1.0 + min(share / limit, 1.0))))
+            elif limit is not None:
+                wishes.append(self._by_value(min(share / limit, 2.0)))
         return max(wishes)
+
+    def _by_value(self, ratio: float) -> int:
+        """As for an external metric of type Value: the ratio times the pods that are ready."""
+        deployment = self._deployment
+        if abs(ratio - 1.0) <= self._settings.tolerance:
+            return deployment.replicas
+        return math.ceil(round(ratio * len(deployment.ready), 6))
 
     def _scale(self, wish: int) -> None:
         now, settings, replicas = self._clock.now, self._settings, self._deployment.replicas
@@ -117,13 +117,21 @@ class HorizontalPodAutoscaler:
         while self._wishes[0][0] < now - settings.down_window_s:
             self._wishes.popleft()
         self._sizes.append((now, replicas))
-        while self._sizes[0][0] < now - _MINUTE_S:
+        while self._sizes[0][0] < now - max(settings.up.period_s, settings.down.period_s):
             self._sizes.popleft()
         wanted = wish if wish >= replicas else min(replicas, max(size for _, size in self._wishes))
-        before = self._sizes[0][1]
-        highest = math.ceil(before * (1.0 + settings.up_percent_per_minute / 100.0))
-        lowest = math.floor(before * (1.0 - settings.down_percent_per_minute / 100.0))
-        wanted = min(max(wanted, min(lowest, replicas)), max(highest, replicas))
+        wanted = min(max(wanted, self._least(now)), self._most(now))
         wanted = min(max(wanted, settings.least_pods), settings.most_pods)
         if wanted != replicas:
             self._deployment.scale(wanted)
+
+    def _most(self, now: float) -> int:
+        """The pace upwards, from the size at the beginning of its period."""
+        pace = self._settings.up
+        before = next(size for at_s, size in self._sizes if at_s >= now - pace.period_s)
+        return max(before + max(pace.pods, math.ceil(before * pace.percent / 100.0)), self._deployment.replicas)
+
+    def _least(self, now: float) -> int:
+        pace = self._settings.down
+        before = next(size for at_s, size in self._sizes if at_s >= now - pace.period_s)
+        return min(before - max(pace.pods, math.floor(before * pace.percent / 100.0)), self._deployment.replicas)

@@ -143,6 +143,7 @@ class CoarseBackend:
             n * count * self.curve[n].chunks_per_s * self.curve[n].queue_s for n, count in self.pods_with.items()
         )
         return Load(
+            pods=pods,
             sessions=sessions,
             utilisation=busy / pods if pods else 0.0,
             queue_s=waited / chunks if chunks else 0.0,

@@ -94,11 +94,15 @@ def simulate(
         clock,
         backend,
         scenario.pod,
-        victims=scenario.autoscaler.victims,
+        victims=policy.victims or scenario.autoscaler.victims,
         interrupted=lambda stay, why: viewers.interrupted(stay, why),
     )
     viewers = Viewers(
-        clock, scenario.gateway, scenario.objectives, rng=random.Random(f"{seed} gateway"), deployment=deployment
+        clock,
+        policy.gateway or scenario.gateway,
+        scenario.objectives,
+        rng=random.Random(f"{seed} gateway"),
+        deployment=deployment,
     )
     cluster = Cluster(clock, scenario.node, rng=random.Random(f"{seed} nodes"), placed=deployment.placed)
     deployment.cluster = cluster

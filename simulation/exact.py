@@ -8,8 +8,10 @@ from service.core.core import Core
 from service.core.errors import ResourceExhausted, Unavailable
 from service.core.events import ChunkInfo, EndReason, SessionConfig, Switch
 from service.core.simulation import Simulation
+from service.core.steps import Step
+from service.runtime.tempo import Tempo
 from simulation.demand import Visit
-from simulation.pods import EARLY_CHUNKS, SLOW_FACTOR, Load, Outcome
+from simulation.pods import EARLY_CHUNKS, Load, Outcome
 from simulation.profile import EngineProfile
 
 _CONFIG = SessionConfig(tenant="tenant", garment="garment", prompt="", seed=0)
@@ -21,7 +23,7 @@ class _Watch:
 
     opened_s: float
     first_s: float | None = None
-    last_s: float = 0.0
+    tempo: Tempo = field(default_factory=Tempo)
     chunks: int = 0
     late: int = 0
     late_early: int = 0
@@ -38,7 +40,7 @@ class ExactPod:
         self._watches: dict[str, _Watch] = {}
         self.core = core
         self.sim = Simulation(core, times=profile.step_times())
-        self.sim.on_chunk = self._chunk
+        self.sim.watcher = self
         self.serving = False
         self.chunks = self.slow = self.late = 0
 
@@ -101,13 +103,27 @@ class ExactPod:
         ready_s = self.sim.now + self._profile.times.encode_s
         self.sim.at(ready_s, lambda: self.core.switch_ready(session_id, event_id))
 
-    def _chunk(self, session_id: str, info: ChunkInfo, late: bool) -> None:
+    # service.core.simulation.Watcher: steps in flight may outlive the viewer
+
+    def step_began(self, step: Step) -> None:
+        if (watch := self._watches.get(step.session_id)) is not None:
+            watch.tempo.step_began(step, self.sim.now)
+
+    def step_ended(self, step: Step) -> None:
+        if (watch := self._watches.get(step.session_id)) is not None:
+            watch.tempo.step_ended(step, self.sim.now)
+
+    def segment_began(self, session_id: str) -> None:
+        if (watch := self._watches.get(session_id)) is not None:
+            watch.tempo.goes_on(self.sim.now)
+
+    def chunk_sent(self, session_id: str, info: ChunkInfo, late: bool) -> None:
         watch, now = self._watches.get(session_id), self.sim.now
         if watch is None:
             return
-        slow = watch.first_s is not None and info.duration_s < SLOW_FACTOR * (now - watch.last_s)
+        made = watch.tempo.chunk_ready(info.sequence, now)
+        slow = made.own_s is not None and info.duration_s < made.own_s
         watch.first_s = now if watch.first_s is None else watch.first_s
-        watch.last_s = now
         watch.chunks += 1
         watch.late += late
         watch.late_early += late and watch.chunks <= EARLY_CHUNKS
@@ -149,6 +165,7 @@ class ExactBackend:
         elapsed_s = (now - self._looked_s) * len(serving) * lanes
         self._looked_s = now
         return Load(
+            pods=len(serving),
             sessions=sum(pod.sessions for pod in serving),
             utilisation=min(1.0, busy_s / elapsed_s) if elapsed_s else 0.0,
             queue_s=waited_s / steps if steps else 0.0,

@@ -7,10 +7,6 @@ from typing import Protocol
 
 from simulation.demand import Visit
 
-SLOW_FACTOR = 0.9
-"""A chunk is slow if it was made at less than this of real time. The nearest edge of `chameleon_realtime_factor` below
-1: paced chunks of a healthy session lie around 1 itself."""
-
 EARLY_CHUNKS = 10
 """A viewer who joins others may get its second chunk late, once: that belongs to the joining, not to the time spent."""
 
@@ -32,8 +28,12 @@ class Outcome:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Load:
-    """What serving pods look like to a monitoring system: means over pods, steps and chunks."""
+    """What serving pods look like to a monitoring system: sums, and means over pods, steps and chunks.
 
+    `slow`: chunks with a real-time factor below 1 (`service.runtime.tempo`: what pacing holds back is left out).
+    """
+
+    pods: int
     sessions: int
     utilisation: float
     queue_s: float

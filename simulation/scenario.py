@@ -19,6 +19,7 @@ from pydantic import (
 from simulation.profile import Closed, EngineProfile
 
 Model = TypeVar("Model", bound=Closed)
+Victims = Literal["newest", "emptiest"]
 Share = Annotated[float, Field(gt=0.0, le=1.0)]
 
 
@@ -103,19 +104,30 @@ class Rollout(Closed):
     unavailable: Annotated[float, Field(ge=0.0, lt=1.0)] = 0.0
 
 
+class Pace(Closed):
+    """How much may change within a period: a share of the pods or a number of them, whichever is more."""
+
+    percent: PositiveFloat
+    pods: PositiveInt
+    period_s: PositiveFloat
+
+
 class Autoscaler(Closed):
-    """What every policy shares: the HorizontalPodAutoscaler's behaviour and the age of its metrics."""
+    """What every policy shares: the HorizontalPodAutoscaler's behaviour and the age of its metrics.
+
+    The defaults are those of deploy/k8s/components/keda.
+    """
 
     sync_s: PositiveFloat = 15.0
     metric_age_s: NonNegativeFloat = 30.0
     window_s: PositiveFloat = Field(default=120.0, description="of rates and averages")
     tolerance: NonNegativeFloat = 0.1
-    up_percent_per_minute: PositiveFloat = 100.0
-    down_percent_per_minute: PositiveFloat = 10.0
-    down_window_s: NonNegativeFloat = 300.0
+    up: Pace = Field(default_factory=lambda: Pace(percent=50.0, pods=8, period_s=60.0))
+    down: Pace = Field(default_factory=lambda: Pace(percent=10.0, pods=1, period_s=300.0))
+    down_window_s: NonNegativeFloat = 600.0
     least_pods: PositiveInt
     most_pods: PositiveInt
-    victims: Literal["newest", "emptiest"] = Field(default="newest", description="which pods a scale-down takes")
+    victims: Victims = Field(default="newest", description="which pods a scale-down takes")
 
 
 class Policy(Closed):
@@ -125,10 +137,15 @@ class Policy(Closed):
         sessions: sessions over capacity.
         utilisation: share of time that the device computes.
         queue_s: mean wait of a step between runnable and running.
-        slow: chunks made at less than 0.9 of real time, as a share of all.
+        slow: chunks with a real-time factor below 1, as a share of all.
         late: chunks sent after their playing time, as a share of all.
         rejected: refusals, as a share of all answers.
         pods: a fixed number of pods and no signal.
+        gateway: instead of the scenario's.
+        victims: instead of the autoscaler's.
+
+    `slow`, `late` and `rejected` are guards: beside `sessions` they lower its target, to half of it once they reach
+    theirs; alone they ask for up to twice the pods.
     """
 
     sessions: Share | None = None
@@ -138,10 +155,12 @@ class Policy(Closed):
     late: Share | None = None
     rejected: Share | None = None
     pods: PositiveInt | None = None
+    gateway: Gateway | None = None
+    victims: Victims | None = None
 
     @model_validator(mode="after")
     def _says_something(self) -> Self:
-        signals = [name for name, target in self if target is not None]
+        signals = [name for name, target in self if target is not None and name not in ("gateway", "victims")]
         if not signals or ("pods" in signals and len(signals) > 1):
             raise ValueError("a policy has targets for signals, or a number of pods, not both and not neither")
         return self

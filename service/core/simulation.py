@@ -7,10 +7,21 @@ import time
 from collections import defaultdict
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from typing import Protocol
 
 from service.core.core import Core
 from service.core.events import ChunkInfo, Ended, StreamEvent
-from service.core.steps import ClearBlock, DropSwitch, Emit, EncodeMedia, EncodeReference, Release, Step, StepKind
+from service.core.steps import (
+    BeginSegment,
+    ClearBlock,
+    DropSwitch,
+    Emit,
+    EncodeMedia,
+    EncodeReference,
+    Release,
+    Step,
+    StepKind,
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -33,6 +44,18 @@ class StepTimes:
         return self.prefill_s if kind is StepKind.PREFILL else self.pass_s
 
 
+class Watcher(Protocol):
+    """Sees what the runtime's observers see, at the simulation's `now`; `late`: the chunk came after its time."""
+
+    def step_began(self, step: Step) -> None: ...
+
+    def step_ended(self, step: Step) -> None: ...
+
+    def segment_began(self, session_id: str) -> None: ...
+
+    def chunk_sent(self, session_id: str, info: ChunkInfo, late: bool) -> None: ...
+
+
 @dataclass(slots=True)
 class Simulation:
     """Runs a core until nothing more is to happen, or until a time. `now` is the virtual clock, in seconds.
@@ -42,7 +65,7 @@ class Simulation:
         unread: sessions whose chunks nobody takes.
         ended_s: when each session ended, in virtual time.
         decision_s: real seconds that each round of decisions took: settle, effects and the choice of steps.
-        on_chunk: told of each chunk as it is written to a stream: its session, the chunk, whether it came late.
+        watcher: told of steps and chunks as they happen.
         busy_s: device seconds of all steps; `waited_s`: what the `steps` steps waited between runnable and running.
     """
 
@@ -54,7 +77,7 @@ class Simulation:
     unread: set[str] = field(default_factory=set)
     ended_s: dict[str, float] = field(default_factory=dict)
     decision_s: list[float] = field(default_factory=list)
-    on_chunk: Callable[[str, ChunkInfo, bool], None] | None = None
+    watcher: Watcher | None = None
     busy_s: float = 0.0
     waited_s: float = 0.0
     steps: int = 0
@@ -105,7 +128,14 @@ class Simulation:
         self.steps += 1
         self.busy_s += seconds
         self.waited_s += done_s - seconds - step.runnable_s
-        self.at(done_s, lambda: self.core.step_done(step, seconds=seconds, queued=0.0, now=self.now))
+        if self.watcher is not None:
+            self.watcher.step_began(step)
+        self.at(done_s, lambda: self._done(step, seconds))
+
+    def _done(self, step: Step, seconds: float) -> None:
+        self.core.step_done(step, seconds=seconds, queued=0.0, now=self.now)
+        if self.watcher is not None:
+            self.watcher.step_ended(step)
 
     def _carry_out(self, effect: object) -> None:
         core = self.core
@@ -123,9 +153,12 @@ class Simulation:
                     self.told[session_id] += [*before, info]
                 if session_id not in self.unread:
                     late = core.sent(session_id, info.sequence, info.pts_s, self.now)
-                    if self.on_chunk is not None:
-                        self.on_chunk(session_id, info, late)
+                    if self.watcher is not None:
+                        self.watcher.chunk_sent(session_id, info, late)
             case ClearBlock(block=block):
                 self.at(self.now, lambda: core.cleared(block))
+            case BeginSegment(session_id=session_id):
+                if self.watcher is not None:
+                    self.watcher.segment_began(session_id)
             case DropSwitch() | Release():
                 return

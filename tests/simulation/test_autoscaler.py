@@ -10,7 +10,7 @@ from simulation.gateway import Books
 from simulation.pods import Load, Pod
 from simulation.scenario import Autoscaler, Policy
 
-CALM = {"utilisation": 0.5, "queue_s": 0.0, "slow": 0.0, "late": 0.0}
+CALM = {"pods": 10, "sessions": 0, "utilisation": 0.5, "queue_s": 0.0, "slow": 0.0, "late": 0.0}
 
 
 class FakeDeployment:
@@ -26,7 +26,7 @@ class FakeDeployment:
 
 class FakeBackend:
     def __init__(self, **load: Any) -> None:
-        self.now = Load(**({"sessions": 0} | CALM | load))
+        self.now = Load(**(CALM | load))
 
     def load(self, now: float) -> Load:
         return self.now
@@ -54,32 +54,50 @@ def scaled(
     return deployment.replicas
 
 
-def test_sessions_ask_for_pods_whatever_is_ready() -> None:
-    assert scaled({"sessions": 0.5}, replicas=10, sessions=30) == 30
+def test_sessions_over_capacity_ask_for_a_multiple_of_what_is_ready_and_do_not_run_away_while_pods_start() -> None:
+    assert scaled({"sessions": 0.5}, replicas=10, sessions=20) == 20
 
 
 def test_nothing_changes_within_the_tolerance() -> None:
-    assert scaled({"sessions": 0.5}, replicas=20, sessions=21) == 20
+    assert scaled({"sessions": 0.5}, replicas=20, pods=20, sessions=21) == 20
 
 
-def test_shares_ask_for_a_multiple_of_what_is_ready_and_do_not_run_away_while_pods_start() -> None:
+def test_a_device_busier_than_its_target_asks_for_more() -> None:
     assert scaled({"utilisation": 0.25}, replicas=10) == 20
 
 
 @pytest.mark.parametrize("guard", ["slow", "late"])
-def test_a_guard_asks_for_a_quarter_more_than_is_ready_at_most(guard: str) -> None:
-    assert scaled({guard: 0.05}, replicas=8, **{guard: 0.9}) == 10
+def test_a_guard_halves_the_target_of_sessions_at_most(guard: str) -> None:
+    policy = {"sessions": 0.5, guard: 0.05}
+    assert scaled(policy, replicas=10, sessions=8) == 10, "0.4 of 0.5, but down is for later"
+    assert scaled(policy, replicas=10, sessions=8, **{guard: 0.025}) == 12
+    assert scaled(policy, replicas=10, sessions=8, **{guard: 0.9}) == 16
+
+
+def test_a_guard_alone_asks_for_twice_the_pods_at_most() -> None:
+    assert scaled({"slow": 0.05}, replicas=8, slow=0.9) == 16
+
+
+def test_refusals_count_as_a_share_of_all_answers() -> None:
+    books = Books()
+    books.refusals, books.admitted = 1000, 1000
+    assert scaled({"rejected": 0.1}, replicas=10, seconds=500, books=books) == 10, "what was refused long ago is past"
 
 
 def test_the_largest_wish_counts() -> None:
     assert scaled({"sessions": 0.5, "utilisation": 0.25}, replicas=10, sessions=5) == 20
 
 
-def test_down_waits_for_its_window_then_goes_by_a_tenth_a_minute() -> None:
+def test_up_goes_by_a_half_or_eight_pods_a_minute() -> None:
+    assert scaled({"sessions": 0.5}, replicas=10, sessions=40, seconds=100) == 10 + 8
+    assert scaled({"sessions": 0.5}, replicas=100, pods=100, sessions=400, seconds=100) == 150
+
+
+def test_down_waits_for_its_window_then_goes_by_a_tenth_in_five_minutes() -> None:
     policy = {"sessions": 0.5}
-    assert scaled(policy, replicas=100, sessions=20, seconds=300) == 100
-    after_minutes = scaled(policy, replicas=100, sessions=20, seconds=300 + 120)
-    assert 75 <= after_minutes <= 90
+    assert scaled(policy, replicas=100, pods=100, sessions=20, seconds=600) == 100
+    assert scaled(policy, replicas=100, pods=100, sessions=20, seconds=720) == 90
+    assert scaled(policy, replicas=100, pods=100, sessions=20, seconds=1100) == 81
 
 
 def test_a_fixed_number_of_pods_stays() -> None:
