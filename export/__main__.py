@@ -9,6 +9,7 @@ from pathlib import Path
 
 from contract.tensors import STUDENT, TEXT_ENCODER, VAE_DECODER, VAE_ENCODER
 from export import seal
+from export.engines.command import add_commands
 
 _PROGRAM = "python -m export"
 _ROOT = Path("model_repository")
@@ -39,6 +40,8 @@ def main(arguments: list[str] | None = None) -> int:
         "--check", action="store_true", help="write nothing; fail if configs or graphs are not as sealed"
     )
     configs.set_defaults(run=_configs)
+
+    add_commands(commands, root=_ROOT)
 
     onnx.add_argument("--root", type=Path, help=f"model repository (default for nano: {_ROOT})")
     configs.add_argument("--root", type=Path, default=_ROOT, help=f"model repository (default: {_ROOT})")
