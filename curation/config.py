@@ -199,11 +199,14 @@ class Config(Model):
     give_up_after: int = Field(default=8, ge=1, description="clips whose models fail, one after the other")
 
     def decisive(self) -> dict[str, object]:
-        """What decides about clips, as JSON: all but where models are reached and how fast the work goes."""
+        """What decides about clips, as JSON: not where models lie or are reached, and not how fast the work goes."""
         content = self.model_dump(mode="json", exclude={"workers", "give_up_after", "review"})
         for model in content["models"].values():
-            for field in ("url", "key_env", "timeout_s", "retries", "concurrency", "device"):
-                (model or {}).pop(field, None)
+            for name in ("url", "key_env", "timeout_s", "retries", "concurrency", "device", "repository"):
+                (model or {}).pop(name, None)
+            for name in ("weights", "options"):
+                if model and name in model:
+                    model[name] = Path(model[name]).name
         return content
 
 
