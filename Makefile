@@ -8,7 +8,7 @@ BIN := $(VENV)/bin
 LOCK := $(BIN)/uv pip compile --quiet --generate-hashes --python-platform x86_64-manylinux_2_35 --custom-compile-command 'make lock'
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 
-.PHONY: help demo serve test bench k8s lock sbom lint generate check-generated clean
+.PHONY: help demo serve test bench loadtest k8s lock sbom lint generate check-generated clean
 
 help: ## list the targets
 	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 18
@@ -24,7 +24,7 @@ $(VENV)/.serve: pyproject.toml client/pyproject.toml | $(BIN)/python
 $(VENV)/.dev: pyproject.toml client/pyproject.toml | $(BIN)/python
 	@echo "setting up: everything, PyTorch included (once, some minutes)"
 	$(PIP) torch==2.13.0
-	$(PIP) -e '.[service,triton,student,export,tensorrt-rtx,training,curation,evaluation,simulation,deploy,test]' -e './client[cli]'
+	$(PIP) -e '.[service,triton,student,export,tensorrt-rtx,training,curation,evaluation,loadtest,simulation,deploy,test]' -e './client[cli]'
 	@$(BIN)/python -c 'import skia' 2> /dev/null || { echo "skia needs libEGL and libGL"; apt-get update -qq; apt-get install -qq -y libegl1 libgl1; }
 	@command -v promtool > /dev/null || { echo "the tests of rules and dashboard need Prometheus"; apt-get update -qq; RUNLEVEL=1 apt-get install -qq -y --no-install-recommends prometheus; }
 	@touch $@ $(VENV)/.serve
@@ -37,6 +37,11 @@ serve: $(VENV)/.serve ## run Triton and the orchestrator on 127.0.0.1:50051 unti
 
 bench: $(VENV)/.dev ## overhead, switch, many sessions, cache, scheduler (not: memory, half an hour)
 	$(BIN)/python -m benchmarks
+
+loadtest: $(VENV)/.dev ## smoke run against a service it starts, on loopback only: out/loadtest/index.html
+	rm -rf out/loadtest
+	CHAMELEON_LISTEN=127.0.0.1:0 CHAMELEON_METRICS_LISTEN=127.0.0.1:0 CHAMELEON_TRITON_METRICS_PORT=0 CHAMELEON_DRAIN_GRACE_S=0 \
+	  $(BIN)/python -m loadtest run scenarios/smoke.yaml --serve '$(BIN)/python -m service' --out out/loadtest
 
 test: $(VENV)/.dev $(VENV)/.checkov ## set up and run every test that needs no GPU
 	$(BIN)/python -m pytest -q tests/contract --cov=contract --cov-branch --cov-fail-under=100 --cov-report=term-missing
@@ -62,7 +67,7 @@ sbom: $(VENV)/.dev ## bill of materials of what the images install: out/sbom.spd
 lint: $(VENV)/.dev check-generated ## ruff, mypy, import-linter, buf, generated files
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
-	$(BIN)/mypy contract curation service executors student export training evaluation client/src/chameleon demo benchmarks simulation deploy/monitoring
+	$(BIN)/mypy contract curation service executors student export training evaluation client/src/chameleon demo benchmarks loadtest simulation deploy/monitoring
 	$(BIN)/lint-imports
 	$(BIN)/python -m export configs --check
 	$(BIN)/python -m deploy.monitoring --check
