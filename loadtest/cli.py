@@ -11,7 +11,7 @@ import typer
 from rich.console import Console
 from rich.markup import escape
 
-from loadtest import capacity, outcome, plan, selfcheck
+from loadtest import capacity, outcome, plan, selfcheck, simulate
 from loadtest.compare import Change, Tolerance
 from loadtest.compare import compare as compared
 from loadtest.report import Exit
@@ -148,6 +148,9 @@ def schema(
     for name in stale:
         console.print(f"{name} {'differs' if check else 'written'}", highlight=False)
     raise typer.Exit(Exit.MISSED if check and stale else Exit.HELD)
+
+
+simulate.add_to(app)
 
 
 @contextmanager

@@ -26,14 +26,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--schema", action="store_true", help="print the JSON schema of scenarios and leave")
 
 
-def main(arguments: list[str] | None = None) -> int:
-    parser = argparse.ArgumentParser(prog="python -m simulation", description=DESCRIPTION)
+def main(arguments: list[str] | None = None, prog: str = "python -m simulation") -> int:
+    parser = argparse.ArgumentParser(prog=prog, description=DESCRIPTION)
     add_arguments(parser)
     return run(parser.parse_args(arguments))
 
 
 def run(options: argparse.Namespace) -> int:
-    """Exit status: 0 done, 2 an input is wrong, 3 the results could not be written."""
+    """Exit status: 0 done, 2 an input is wrong, 5 the results could not be written (as `loadtest.report.Exit`)."""
     if options.schema:
         print(json.dumps(Scenario.model_json_schema(), indent=2))
         return 0
@@ -73,7 +73,7 @@ def _write(findings: Findings, folder: Path) -> int:
         report.plot(findings, folder / "day.png")
     except OSError as error:
         print(f"the results could not be written: {error}", file=sys.stderr)
-        return 3
+        return 5
     return 0
 
 

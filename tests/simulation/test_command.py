@@ -48,10 +48,10 @@ def test_a_wrong_input_is_status_2_with_the_reason(scenario_file: Path, capsys: 
     assert main([]) == 2
 
 
-def test_results_that_cannot_be_written_are_status_3_and_the_table_is_printed_all_the_same(
+def test_results_that_cannot_be_written_are_status_5_and_the_table_is_printed_all_the_same(
     scenario_file: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert main([str(scenario_file), "--policy", "fixed", "--out", str(scenario_file)]) == 3
+    assert main([str(scenario_file), "--policy", "fixed", "--out", str(scenario_file)]) == 5
     printed = capsys.readouterr()
     assert "could not be written" in printed.err
     assert "fixed" in printed.out
