@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from benchmarks import batch, cache, scheduler, service
+from benchmarks import batch, cache, scheduler, service, steps
 from benchmarks.service import REPOSITORY
 from contract.tensors import Manifest
 from demo.local_service import LocalService, local_service
@@ -65,6 +65,10 @@ def _scheduler(_options: argparse.Namespace) -> list[Figures]:
     return [scheduler.measure()]
 
 
+def _steps(_options: argparse.Namespace) -> list[Figures]:
+    return [steps.measure(REPOSITORY)]
+
+
 def _overhead(_options: argparse.Namespace) -> list[Figures]:
     with _service() as running:
         return [asyncio.run(service.overhead(running))]
@@ -109,6 +113,7 @@ _BENCHMARKS: dict[str, tuple[Callable[[argparse.Namespace], list[Figures]], Call
     "cache": (_cache, lambda _figures: True),
     "batch": (_batch, lambda _figures: True),
     "scheduler": (_scheduler, lambda figures: _number(figures, "p99_us") < 200),
+    "steps": (_steps, lambda _figures: True),
     "overhead": (_overhead, lambda figures: _number(figures, "ratio") >= 0.90),
     "switch": (
         _switch,

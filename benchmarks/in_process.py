@@ -101,9 +101,9 @@ class InProcess:
 
 
 @contextmanager
-def in_process(repository: Path) -> Iterator[InProcess]:
+def in_process(repository: Path, kind: type[InProcess] = InProcess) -> Iterator[InProcess]:
     """Open the graphs over an arena of one block, in shared memory as the service's."""
     with tempfile.TemporaryDirectory(dir="/dev/shm") as folder:
         layout = ArenaLayout(geometry=Manifest.read(repository).geometry, blocks=1)
         with HostArena(layout, folder=Path(folder)) as arena:
-            yield InProcess(repository, arena, Path(folder))
+            yield kind(repository, arena, Path(folder))
