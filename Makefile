@@ -59,6 +59,7 @@ lock: $(VENV)/.dev ## pin and hash what the images install, anew
 	$(LOCK) --extra service --python-version 3.11 -o deploy/containers/orchestrator.requirements.txt pyproject.toml
 	$(LOCK) --extra triton --python-version 3.11 -o deploy/containers/triton-cpu.requirements.txt pyproject.toml
 	$(LOCK) --python-version 3.12 -o deploy/containers/triton-gpu.requirements.txt deploy/containers/triton-gpu.in
+	$(LOCK) --python-version 3.12 -o deploy/containers/engine-builder.requirements.txt deploy/containers/engine-builder.in
 
 sbom: $(VENV)/.dev ## bill of materials of what the images install: out/sbom.spdx.json
 	mkdir -p out

@@ -17,7 +17,7 @@ import pytest
 from tests.deploy.k8s import images
 from tests.deploy.k8s.manifests import BUILDS, GPU_OVERLAYS, ROOT, SERVING, config_map, container, one, overlay, pods
 
-INSTALLING = ("orchestrator", "triton-cpu", "triton-gpu")
+INSTALLING = ("orchestrator", "triton-cpu", "triton-gpu", "engine-builder")
 _PIN = re.compile(r"^([a-z0-9-]+)==(\S+)( ; .+)? \\$")
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
 
@@ -30,8 +30,8 @@ def pins(name: str) -> dict[str, str]:
 
 def wanted(name: str) -> dict[str, str]:
     """What pyproject.toml, or the image's own list, asks for."""
-    if name == "triton-gpu":
-        lines = (images.CONTAINERS / "triton-gpu.in").read_text().splitlines()
+    if (images.CONTAINERS / f"{name}.in").exists():
+        lines = (images.CONTAINERS / f"{name}.in").read_text().splitlines()
     else:
         extra = {"orchestrator": "service", "triton-cpu": "triton"}[name]
         lines = PROJECT["dependencies"] + PROJECT["optional-dependencies"][extra]
@@ -74,6 +74,18 @@ def test_packages_are_pinned_as_the_project_has_them_and_hashed(name: str) -> No
     assert wanted(name).items() <= pins(name).items()
 
 
+def test_versions_that_meet_in_an_engine_or_a_graph_are_the_same_everywhere() -> None:
+    """TensorRT, its driver and CUDA's bindings build and load engines; the rest is the development environment's."""
+    builder, triton = pins("engine-builder"), pins("triton-gpu")
+    shared = builder.keys() & triton.keys()
+    assert {"tensorrt-cu13", "tensorrt-cu13-libs", "tensorrt-cu13-bindings", "cuda-bindings", "numpy"} <= shared
+    assert {name: builder[name] for name in shared} == {name: triton[name] for name in shared}
+    extras = PROJECT["optional-dependencies"]
+    project = dict(line.split("==") for line in (*extras["student"], *extras["export"], *extras["triton"]))
+    for name, version in {**wanted("engine-builder"), **wanted("triton-gpu")}.items():
+        assert version == project.get(name, version)
+
+
 @pytest.mark.parametrize("name", INSTALLING)
 def test_nothing_is_installed_without_its_hash(name: str) -> None:
     installs = [value for word, value in images.instructions(name) if word == "RUN" and "pip install" in value]
@@ -82,7 +94,7 @@ def test_nothing_is_installed_without_its_hash(name: str) -> None:
     assert {"--require-hashes", "--no-deps", "--no-cache-dir"} <= set(words)
 
 
-@pytest.mark.parametrize("name", ["orchestrator", "triton-cpu", "triton-gpu"])
+@pytest.mark.parametrize("name", INSTALLING)
 def test_images_run_as_the_pods_user_in_the_pods_folder(name: str) -> None:
     pod = next(pods(overlay("cpu")))
     (user,) = [value for word, value in images.last_stage(name) if word == "USER"]
@@ -94,7 +106,7 @@ def test_images_run_as_the_pods_user_in_the_pods_folder(name: str) -> None:
 def test_base_images_are_the_builders_choice_by_digest(name: str) -> None:
     """No tag in the file: whoever builds names a digest."""
     sources = [value.split()[0] for word, value in images.instructions(name) if word == "FROM"]
-    assert set(sources) <= {"${PYTHON_IMAGE}", "${TRITON_IMAGE}", "scratch"}
+    assert set(sources) <= {"${PYTHON_IMAGE}", "${TRITON_IMAGE}", "${PYTORCH_IMAGE}", "scratch"}
 
 
 def test_the_orchestrators_image_holds_no_torch_and_no_executor() -> None:
@@ -136,11 +148,10 @@ def test_the_engines_folder_is_named_by_the_tensorrt_that_the_image_has(name: st
 
 
 @pytest.mark.parametrize("name", GPU_OVERLAYS)
-def test_engines_are_built_by_the_image_and_the_volume_that_serve_them(name: str) -> None:
+def test_engines_are_built_into_the_folder_that_is_served(name: str) -> None:
     serving = one(overlay(name), "Deployment")["spec"]["template"]["spec"]
     building = one(overlay(f"{name}/engine-build"), "Job")["spec"]["template"]["spec"]
     triton, build = container(serving, "triton"), container(building, "build")
-    assert build["image"] == triton["image"]
     claims = [
         [v["persistentVolumeClaim"] for v in pod["volumes"] if v["name"] == "engines"] for pod in (serving, building)
     ]
@@ -151,3 +162,26 @@ def test_engines_are_built_by_the_image_and_the_volume_that_serve_them(name: str
     assert (
         read["mountPath"] == config_map(overlay(name), "chameleon-settings")["CHAMELEON_MODEL_REPOSITORY"] + "/engines"
     )
+
+
+@pytest.mark.parametrize("arguments", [["--help"], ["check", "--help"], ["configs", "--check"]])
+def test_the_builders_image_holds_all_that_the_export_command_is_made_of(arguments: list[str], tmp_path: Path) -> None:
+    images.build_tree("engine-builder", tmp_path)
+    program = """
+import runpy, sys
+sys.path.insert(0, "")
+sys.argv = ["export", *sys.argv[1:]]
+try:
+    runpy.run_module("export", run_name="__main__", alter_sys=True)
+finally:
+    ours = ("contract", "export", "student")
+    found = [module for name, module in sys.modules.items() if name.partition(".")[0] in ours]
+    print("OURS", *(module.__file__ for module in found if module.__file__), sep="\\n")
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", program, *arguments], cwd=tmp_path, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    files = done.stdout.partition("OURS\n")[2].split()
+    assert files
+    assert all(file.startswith(str(tmp_path)) for file in files), files
