@@ -35,7 +35,6 @@ class Observed:
     lags: tuple[Values, ...]
     loads: tuple[Load, ...]
     worker_faults: tuple[str, ...]
-    peak_open: int
     aborted: str | None
     exit: Exit | None
     server: ServerMetrics | None

@@ -9,7 +9,6 @@ from rich.markup import escape
 
 from loadtest.judge import judge
 from loadtest.observed import Observed
-from loadtest.page import render
 from loadtest.report import Exit
 from loadtest.scenario import Scenario
 from loadtest.store import PAGE, REPORT, SESSIONS, Store, StoreError, read_report, read_sessions, write_whole
@@ -19,6 +18,8 @@ from loadtest.tell import tell
 
 def finish(observed: Observed, store: Store, console: Console) -> Exit:
     """Write what can be written, and say how it went."""
+    from loadtest.page import render  # matplotlib takes its time to load: not before a run
+
     report, judged = summarise(observed)
     status = report.exit
     try:
@@ -39,6 +40,8 @@ def repage(folder: Path) -> Path:
         ValueError: the results cannot be read.
         StoreError: the page cannot be written.
     """
+    from loadtest.page import render
+
     report, records = read_report(folder / REPORT), read_sessions(folder / SESSIONS)
     scenario = Scenario.model_validate(report.scenario)
     judged = [judge(record, scenario.player, scenario.objectives.session) for record in records]

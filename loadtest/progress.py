@@ -31,7 +31,6 @@ class Progress:
         self._chunk_rate = 0.0
         self._said_s = time.monotonic()
         self._live = Live(console=console, auto_refresh=False, transient=True) if console.is_terminal else None
-        self.peak_open = 0
 
     def __enter__(self) -> Progress:
         if self._live is not None:
@@ -48,7 +47,6 @@ class Progress:
         match report:
             case Tick():
                 self._ticks[report.worker] = report
-                self.peak_open = max(self.peak_open, sum(tick.open for tick in self._ticks.values()))
             case Ended(record=record):
                 self._outcomes[record.outcome] += 1
                 if record.chunk_received_s:

@@ -102,7 +102,7 @@ class GeneratorHealth(Model):
     workers: list[WorkerLoad]
     chunks: int
     media_bytes: int
-    peak_open: int = Field(description="most sessions open at one time, by the workers' word")
+    peak_open: int = Field(description="most sessions open at one time")
 
 
 class Series(Model):

@@ -110,7 +110,6 @@ class Run:
             lags=tuple(self._lags),
             loads=tuple(self._loads),
             worker_faults=tuple(fleet.faults),
-            peak_open=progress.peak_open,
             aborted=None if self._cut is None else self._cut[0],
             exit=None if self._cut is None else self._cut[1],
             server=scraper.found(),
@@ -179,7 +178,10 @@ class Run:
 
     def _after(self, before: ProcessState | None) -> ProcessState | None:
         """None if the process is gone, or was not watched."""
-        time.sleep(self._scenario.settle_s if self._cut is None else 0.0)
+        try:
+            time.sleep(self._scenario.settle_s if self._cut is None else 0.0)
+        except KeyboardInterrupt:
+            self._cut = "interrupted", Exit.INTERRUPTED
         if before is None or self._setting.pid is None:
             return None
         try:

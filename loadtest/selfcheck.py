@@ -126,9 +126,10 @@ class Proof:
     def _many(self, sessions: int, hold_s: float) -> tuple[RunReport, Check]:
         """As many sessions at once as asked for, in real time."""
         ramp_s = max(1.0, sessions / 100)
-        report, _ = self._drive(
-            "many", Stated(first_s=0.1), duration_s=ramp_s, rate=sessions / ramp_s, length_s=ramp_s + hold_s, workers=2
-        )
+        stated = Stated(first_s=0.1)
+        length_s = ramp_s + hold_s + 2 * stated.chunk_s  # the first two chunks come at once
+        rate = sessions / ramp_s
+        report, _ = self._drive("many", stated, duration_s=ramp_s, rate=rate, length_s=length_s, workers=2)
         counts = report.groups[0].counts
         good = counts.due - counts.rejected - counts.failed - counts.unfinished - counts.never_begun
         held = report.generator.valid and good == sessions and report.generator.peak_open >= sessions

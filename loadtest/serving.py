@@ -32,7 +32,11 @@ def served(command: str, log_path: Path) -> Iterator[Setting]:
     with log_path.open("wb") as log:
         try:
             process = subprocess.Popen(
-                shlex.split(command), stdout=subprocess.PIPE, stderr=log, stdin=subprocess.DEVNULL
+                shlex.split(command),
+                stdout=subprocess.PIPE,
+                stderr=log,
+                stdin=subprocess.DEVNULL,
+                start_new_session=True,  # Ctrl-C is for the run, which stops the service when it is through
             )
         except OSError as error:
             raise TargetError(f"{command!r} cannot be started: {error}") from None

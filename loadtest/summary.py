@@ -5,12 +5,13 @@ from __future__ import annotations
 import math
 from collections import Counter
 from collections.abc import Iterable, Sequence
+from itertools import accumulate
 
 from loadtest.histogram import Values
 from loadtest.judge import Judged, judge
 from loadtest.measures import GROUP_FIGURES, Figure, Measure
 from loadtest.observed import Observed
-from loadtest.record import Outcome
+from loadtest.record import Outcome, SessionRecord
 from loadtest.report import (
     PERCENTILES,
     Counts,
@@ -185,8 +186,15 @@ def _health(observed: Observed) -> GeneratorHealth:
         ],
         chunks=sum(len(record.chunk_received_s) for record in records),
         media_bytes=sum(record.media_bytes for record in records),
-        peak_open=observed.peak_open,
+        peak_open=_peak_open(records),
     )
+
+
+def _peak_open(records: Iterable[SessionRecord]) -> int:
+    """One that ends makes room for one that opens at the same time."""
+    spans = [(record.opened_s, record.ended_s) for record in records if record.opened_s is not None]
+    changes = sorted([(opened_s, 1) for opened_s, _ in spans] + [(ended_s, -1) for _, ended_s in spans])
+    return max(accumulate(step for _, step in changes), default=0)
 
 
 def _distribution(held: Values, *, worst: float) -> Distribution:

@@ -10,13 +10,17 @@ import time
 from pathlib import Path
 from typing import Any
 
+import psutil
 import pytest
+from typer.testing import CliRunner
 
 from demo.local_service import LocalService, local_service
+from loadtest.cli import app
 from loadtest.record import Outcome
 from loadtest.report import Exit, RunReport
 from loadtest.store import read_report, read_sessions
 from tests.loadtest.conftest import PYTHON, ROOT, scenario_file
+from tests.loadtest.test_compare import run as run_of
 
 FAKE = {
     "CHAMELEON_ENGINE": "fake",
@@ -37,11 +41,12 @@ def start(*arguments: object, **environment: str) -> subprocess.Popen[str]:
     )
 
 
-def loadtest(*arguments: object, **environment: str) -> tuple[int, str]:
-    """Exit status and what it said."""
-    process = start(*arguments, **environment)
-    _, said = process.communicate(timeout=240)
-    return process.returncode, said
+def loadtest(*arguments: object) -> tuple[int, str]:
+    """In this process: exit status and what it said."""
+    result = CliRunner().invoke(app, [str(argument) for argument in arguments])
+    if result.exception is not None and not isinstance(result.exception, SystemExit):
+        raise result.exception
+    return result.exit_code, result.stderr
 
 
 def results(folder: Path) -> RunReport:
@@ -52,8 +57,9 @@ def results(folder: Path) -> RunReport:
 
 def test_the_smoke_scenario_runs_against_a_service_that_it_starts(tmp_path: Path) -> None:
     out = tmp_path / "out"
-    status, said = loadtest("run", "smoke", "--serve", f"{PYTHON} -m service", "--out", out, **FAKE)
-    assert status == Exit.HELD, said
+    process = start("run", "smoke", "--serve", f"{PYTHON} -m service", "--out", out, **FAKE)
+    _, said = process.communicate(timeout=240)
+    assert process.returncode == Exit.HELD, said
     report = results(out)
     assert report.passed
     assert report.target.startswith("127.0.0.1:")
@@ -110,11 +116,9 @@ def test_search_finds_the_places_that_the_service_has(tmp_path: Path) -> None:
 
 
 def test_compare_tells_a_regression_by_its_exit_status(tmp_path: Path) -> None:
-    from tests.loadtest.test_compare import run
-
     before, after = tmp_path / "a.json", tmp_path / "b.json"
-    before.write_text(run().model_dump_json())
-    after.write_text(run(slower=2, seed=2).model_dump_json())
+    before.write_text(run_of().model_dump_json())
+    after.write_text(run_of(slower=2, seed=2).model_dump_json())
     assert loadtest("compare", before, before)[0] == Exit.HELD
     status, said = loadtest("compare", before, after)
     assert status == Exit.MISSED
@@ -224,8 +228,6 @@ def test_a_worker_that_dies_makes_the_run_invalid(tmp_path: Path, service: Local
     out = tmp_path / "out"
     process = start("run", scenario_file(tmp_path, duration_s=60), "--target", service.address, "--out", out)
     _until(lambda: len(_lines(out)) >= 1)
-    import psutil
-
     worker = max(psutil.Process(process.pid).children(), key=lambda child: child.num_threads())
     worker.kill()
     _, said = process.communicate(timeout=120)

@@ -38,7 +38,6 @@ def observed(*records: SessionRecord, **changes: Any) -> Observed:
         "lags": (Values([0.001] * 100),),
         "loads": (Load(worker=0, cpu_s=1.0, wall_s=25.0),),
         "worker_faults": (),
-        "peak_open": 1,
         "aborted": None,
         "exit": None,
         "server": None,
@@ -160,6 +159,11 @@ def test_sessions_begun_late_and_switches_sent_late_make_the_run_invalid() -> No
     switch = SwitchRecord(due_s=11.0, sent_s=11.3)
     report = report_of(record(began_s=10.2, switches=(switch,)))
     assert len(report.generator.reasons) == 2
+
+
+def test_sessions_that_follow_each_other_are_not_open_together() -> None:
+    report = report_of(record(), record(opened_s=13.0, ended_s=14.0), record(opened_s=12.0, ended_s=12.5), rejected())
+    assert report.generator.peak_open == 2
 
 
 def test_a_run_cut_short_has_not_passed_though_all_that_was_seen_is_good() -> None:
