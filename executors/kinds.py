@@ -27,7 +27,7 @@ def open_kind(repository: Path) -> Kind:
     """The kind that the repository's manifest names.
 
     Raises:
-        FileNotFoundError, ValueError: there is no manifest, or it cannot be read.
+        FileNotFoundError, ValueError: there is no manifest, it cannot be read, or the kind is not told what it needs.
         ImportError: what this kind computes with is not installed; says what.
     """
     manifest = Manifest.read(repository)
@@ -38,5 +38,5 @@ def open_kind(repository: Path) -> Kind:
     if manifest.executor is Executor.TENSORRT:
         from executors.tensorrt_kind import TensorrtKind
 
-        return TensorrtKind(repository, manifest)
+        return TensorrtKind(manifest)
     return OnnxKind(repository, manifest)

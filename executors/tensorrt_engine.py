@@ -17,9 +17,6 @@ from executors.arena_file import Range
 from executors.base import CallError
 from executors.cuda import CudaError, CudaStream, cuda_runtime
 
-ENGINES_FOLDER = "engines"
-"""Beside the models in the repository."""
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Toolkit:

@@ -12,14 +12,20 @@ from executors.tensorrt_encoders import TensorrtEncoder
 from executors.tensorrt_student import TensorrtStudent
 
 ENGINES_VARIABLE = "CHAMELEON_ENGINES"
-ENGINES_FOLDER = "engines"
 
 
 class TensorrtKind:
-    """Over a folder of engines built for this GPU: what CHAMELEON_ENGINES names, or `engines` in the repository."""
+    """Over the folder of engines that CHAMELEON_ENGINES names, built for this GPU.
 
-    def __init__(self, repository: Path, manifest: Manifest) -> None:
-        self._engines = Path(os.environ.get(ENGINES_VARIABLE) or repository / ENGINES_FOLDER)
+    It lies outside of the repository, in which Triton takes every folder for a model.
+    """
+
+    def __init__(self, manifest: Manifest) -> None:
+        """Raises ValueError if no folder is named."""
+        engines = os.environ.get(ENGINES_VARIABLE)
+        if not engines:
+            raise ValueError(f"set {ENGINES_VARIABLE}: a folder of engines built for this GPU")
+        self._engines = Path(engines)
         self._geometry = manifest.geometry
 
     def student(self, model: Model) -> StudentExecutor:

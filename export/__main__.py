@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from contract.tensors import STUDENT, TEXT_ENCODER, VAE_DECODER, VAE_ENCODER
-from export import seal
+from export import seal, serving
 from export.engines.command import add_commands
 
 _PROGRAM = "python -m export"
@@ -26,12 +26,15 @@ def main(arguments: list[str] | None = None) -> int:
     onnx.add_argument(
         "--weights", type=Path, help="folder of nano's safetensors files (default: those that ship), or Wan2.2-TI2V-5B"
     )
-    large = onnx.add_argument_group("5b", "weights are streamed to the disk, and not compared with PyTorch")
+    large = onnx.add_argument_group("5b", "weights are streamed to the disk, and compared with PyTorch only on demand")
     large.add_argument("--random-weights", action="store_true", help="to measure with, where no checkpoint is at hand")
     large.add_argument("--network", type=Path, help="a fine-tune of the backbone, in place of that in --weights")
     large.add_argument("--precision", choices=["bf16", "fp32"], default="bf16")
     large.add_argument("--frame", type=_frame, default="704x1280", metavar="WIDTHxHEIGHT", help="default: %(default)s")
     large.add_argument("--only", nargs="+", default=(), metavar="MODEL", choices=_MODELS, help=", ".join(_MODELS))
+    large.add_argument("--prepared", action="store_true", help="with time tables and fused queries, keys and values")
+    large.add_argument("--layers", type=int, help="a slice: random weights for the backbone's first blocks only")
+    large.add_argument("--compare", action="store_true", help="with PyTorch, which then holds one network in memory")
     large.add_argument("--report", action="store_true", help="write nothing; print what the files' sizes would be")
     onnx.set_defaults(run=_onnx)
 
@@ -41,6 +44,7 @@ def main(arguments: list[str] | None = None) -> int:
     )
     configs.set_defaults(run=_configs)
 
+    serving.add_command(commands)
     add_commands(commands, root=_ROOT)
 
     onnx.add_argument("--root", type=Path, help=f"model repository (default for nano: {_ROOT})")

@@ -56,8 +56,11 @@ def test_fp8_is_refused_where_the_device_has_none(tmp_path: Path, monkeypatch: p
         open_kind(repository(tmp_path, Executor.TORCH)).student(model("student"))
 
 
-def test_without_tensorrt_its_executor_says_what_to_install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_tensorrt_kind_says_what_it_lacks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "tensorrt", None)
+    with pytest.raises(ValueError, match="set CHAMELEON_ENGINES"):
+        open_kind(repository(tmp_path, Executor.TENSORRT))
+    monkeypatch.setenv("CHAMELEON_ENGINES", str(tmp_path))
     kind = open_kind(repository(tmp_path, Executor.TENSORRT))
     for opened in (lambda: kind.student(model("student")), lambda: kind.encoder(model(VAE_ENCODER))):
         with pytest.raises(ImportError, match="need NVIDIA's TensorRT with its Python module"):

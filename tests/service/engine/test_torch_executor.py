@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-import json
 import os
-import shutil
 import signal
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -14,27 +13,19 @@ import pytest
 
 from contract.arena_layout import HEADER_BYTES
 from contract.cache_plan import plan_chunk, plan_start
-from contract.tensors import MANIFEST_FILE, Executor
-from export import seal
+from contract.tensors import Executor, Manifest
+from export import serving
 from service.engine.base import PassRequest
 from service.engine.launcher import triton_engine
 from tests.service.engine.conftest import REPOSITORY, Life
 
 
-def in_pytorch(folder: Path) -> Path:
-    """The embedded student's repository without its graphs, for PyTorch."""
-    root = folder / "models"
-    shutil.copytree(REPOSITORY, root, ignore=shutil.ignore_patterns("*.onnx", "*.bin", "__pycache__"))
-    manifest = json.loads((root / MANIFEST_FILE).read_text())
-    (root / MANIFEST_FILE).write_text(json.dumps(manifest | {"executor": Executor.TORCH.value, "files": {}}))
-    seal.write_configs(root)
-    return root
-
-
 @pytest.mark.timeout(1200)
 async def test_sessions_run_in_pytorch_and_a_killed_server_is_known_to_have_lost_them(tmp_path: Path) -> None:
     life, back = Life(), asyncio.Event()
-    engine = triton_engine(repository=in_pytorch(tmp_path), blocks=2, url=None, workdir=tmp_path)
+    root = tmp_path / "models"
+    list(serving.write(root, Executor.TORCH, replace(Manifest.read(REPOSITORY), files={})))
+    engine = triton_engine(repository=root, blocks=2, url=None, workdir=tmp_path)
 
     def up(kept: bool) -> None:
         life.up(kept)
