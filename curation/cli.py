@@ -17,9 +17,10 @@ from curation.models.cast import ConfiguredCast
 from curation.pipeline import ROLES, Pipeline
 from curation.report import gather, write_report
 from curation.review import decisions_file, offer, read_decisions
+from curation.roles import CAPTIONS
 from curation.sheet import write_sheets
 from curation.store import Store
-from curation.triplets import chosen, triplets, write_manifest
+from curation.triplets import MANIFEST, chosen, triplets, write_manifest
 from curation.work import GivenUp
 
 app = typer.Typer(
@@ -76,6 +77,39 @@ def triplets_(videos: Videos, out: Out, config: ConfigFile) -> None:
         store = Store(videos, out)
         store.begin(asked)
         _finish(store, asked)
+
+
+@app.command()
+def latents(
+    out: Annotated[Path, typer.Option(help="a curation's folder, with its manifest")],
+    vae: Annotated[Path, typer.Option(help="the VAE's weights, .safetensors in diffusers' key names")],
+    data: Annotated[Path, typer.Option(help="folder for the shards: `python -m training --data`")],
+    student: Annotated[str, typer.Option(help="nano or 5b")] = "5b",
+    frames: Annotated[
+        int, typer.Option("--latents", min=2, help="latent frames of a stream; shorter clips stay out")
+    ] = 21,
+    caption: Annotated[str, typer.Option(help="cn_long, cn_short, en_long or en_short")] = "en_long",
+    device: Annotated[str, typer.Option()] = "cpu",
+) -> None:
+    """The manifest's triplets as latent shards that training reads (needs the extra `student`)."""
+    # PyTorch is needed here alone.
+    from curation import latents as made
+
+    with _told():
+        if student not in made.STUDENTS or caption not in CAPTIONS:
+            raise ValueError(f"students: {', '.join(made.STUDENTS)}; captions: {', '.join(CAPTIONS)}")
+        geometry = made.STUDENTS[student][1]
+        size = (geometry.frame_height, geometry.frame_width)
+        shape = made.LatentShape(size=size, rate=geometry.frames_per_second, latents=frames, caption=caption)
+        every = made.read_manifest(out / MANIFEST)
+        rows = [row for row in every if shape.holds(row)]
+        weights = f"{vae.name} {vae.stat().st_size}"
+        opened = made.open_vae(student, vae, device)
+        paths = made.write_shards(out, rows, data, vae=opened, shape=shape, made_by=weights)
+        print(
+            f"{len(rows)} streams in {len(paths)} shards (train with --shards {len(paths)}); "
+            f"{len(every) - len(rows)} clips are too short"
+        )
 
 
 def _stages(videos: Path, out: Path, config: Path, stages: Sequence[Stage]) -> None:

@@ -79,7 +79,7 @@ def cut(source: Path, start_s: float, end_s: float, target: Path) -> tuple[int, 
         if written:
             out.mux(encoder.encode())
     if not written:
-        partial.unlink()
+        partial.unlink(missing_ok=True)
         raise Undecodable(f"{source} has no frame from {start_s:.2f} to {end_s:.2f} s")
     partial.replace(target)
     return written, float(rate), width, height

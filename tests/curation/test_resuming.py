@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+import zlib
 from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
@@ -14,7 +15,7 @@ from rich.console import Console
 from curation import filtering
 from curation.config import Config
 from curation.drawn.film import Film, Shot, shoot
-from curation.ledger import Ledger
+from curation.ledger import Ledger, Stage
 from curation.models.cast import ConfiguredCast
 from curation.pipeline import ROLES, Pipeline
 from curation.roles import Garment, GarmentType, ModelTrouble
@@ -22,7 +23,7 @@ from curation.store import Store
 from curation.work import GivenUp
 from tests.curation.conftest import Curated
 
-FILMS = ("cuts", "stubborn", "copied", "a-good-copy", "pair", "mute", "wrong-texture", "new-room")
+FILMS = ("cuts", "stubborn", "copied", "a-good-copy", "mute", "new-room")
 METHODS = ("persons", "score", "caption", "take_off", "put_on", "picture", "classify", "compatible", "reference")
 
 
@@ -42,9 +43,9 @@ class Watched:
 
         def call(view: Any, *arguments: Any, **options: Any) -> Any:
             self._allowed()
-            clips = [argument.view.clip.id for argument in arguments if isinstance(argument, Garment)]
+            looked_at = [a.view.clip.id if isinstance(a, Garment) else zlib.crc32(a.tobytes()) for a in arguments]
             answer = getattr(self._role, method)(view, *arguments, **options)
-            self._calls.append((id(self._role), method, view.clip.id, *clips, *options.values()))
+            self._calls.append((id(self._role), method, view.clip.id, *looked_at, *options.values()))
             return answer
 
         return call
@@ -123,7 +124,7 @@ def test_a_run_cut_before_every_single_call_makes_the_same_calls_once(
             continue
         made += cast.calls
         break
-    assert runs > len(whole.calls)
+    assert runs == len(whole.calls)
     assert sorted(made) == sorted(whole.calls)
     assert len(set(made)) == len(made)
     assert decisions(store) == decisions(Store(videos, tmp_path / "whole"))
@@ -147,11 +148,12 @@ def test_a_model_that_fails_for_one_clip_leaves_it_for_the_next_run(
     store, drawn = prepared(curated, videos, tmp_path / "out"), ConfiguredCast(curated.config, videos)
     first = curate(store, curated.config, WatchedCast(drawn, fault))
     assert first.troubles == ["filter: too slow"]
-    waiting = [clip.id for clip in store.clips() if not store.ledger(clip.id).entries]
+    waiting = [clip.id for clip in store.clips() if store.ledger(clip.id).open(Stage.FILTER)]
     assert len(waiting) == 1
+    assert store.ledger(waiting[0]).discarded is None
     second = curate(store, curated.config, WatchedCast(drawn))
     assert second.troubles == []
-    assert all(store.ledger(clip).entries for clip in waiting)
+    assert not any(store.ledger(clip).open(Stage.FILTER) for clip in waiting)
 
 
 def test_models_that_fail_for_all_end_the_run_soon(curated: Curated, videos: Path, tmp_path: Path) -> None:
