@@ -14,6 +14,7 @@ from pathlib import Path
 
 import pytest
 
+from executors.tensorrt_kind import ENGINES_VARIABLE
 from tests.deploy.k8s import images
 from tests.deploy.k8s.manifests import BUILDS, GPU_OVERLAYS, ROOT, SERVING, config_map, container, one, overlay, pods
 
@@ -159,9 +160,11 @@ def test_engines_are_built_into_the_folder_that_is_served(name: str) -> None:
     (read,) = [mount for mount in triton["volumeMounts"] if mount["name"] == "engines"]
     (written,) = [mount for mount in build["volumeMounts"] if mount["name"] == "engines"]
     assert read == written | {"readOnly": True}
-    assert (
-        read["mountPath"] == config_map(overlay(name), "chameleon-settings")["CHAMELEON_MODEL_REPOSITORY"] + "/engines"
-    )
+    # Outside of the repository, in which Triton takes every folder for a model.
+    assert {"name": ENGINES_VARIABLE, "value": read["mountPath"]} in triton["env"]
+    repository = config_map(overlay(name), "chameleon-settings")["CHAMELEON_MODEL_REPOSITORY"]
+    assert f"--model-repository={repository}" in triton["args"]
+    assert not Path(read["mountPath"]).is_relative_to(repository)
 
 
 @pytest.mark.parametrize("arguments", [["--help"], ["check", "--help"], ["configs", "--check"]])

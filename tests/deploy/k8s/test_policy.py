@@ -208,8 +208,9 @@ def test_settings_are_those_that_the_service_takes(name: str) -> None:
     given = config_map(overlay(name), "chameleon-settings")
     assert all(key.startswith(("CHAMELEON_", "OTEL_")) for key in given)
     assert settings(name).engine == "triton"
-    for item in containers(serving_pod(name)):
-        assert {entry["name"] for entry in item.get("env", [])} <= {"ENGINE_KEY"}
+    assert "env" not in container(serving_pod(name), "orchestrator")
+    triton = {entry["name"] for entry in container(serving_pod(name), "triton").get("env", [])}
+    assert triton == (set() if name == "cpu" else {"ENGINE_KEY", "CHAMELEON_ENGINES"})
     tokens = container(serving_pod(name), "orchestrator")["volumeMounts"]
     (place,) = [mount["mountPath"] for mount in tokens if mount["name"] == "tokens"]
     assert given["CHAMELEON_TOKENS"] == f"{place}/tokens"
