@@ -15,6 +15,7 @@ from torch.export import Dim
 
 from contract.geometry import StudentGeometry
 from contract.tensors import STUDENT, TEXT_ENCODER, VAE_DECODER, VAE_ENCODER, new_names, past_names
+from student.dit import CausalDiT
 from student.student import Student
 from student.vae import StreamingVae
 
@@ -67,7 +68,7 @@ class _Flat(nn.Module):
         return self._call(*inputs)
 
 
-def _student(network: nn.Module, geometry: StudentGeometry) -> Graph:
+def _student(network: CausalDiT, geometry: StudentGeometry) -> Graph:
     tokens, layers = geometry.tokens_per_frame, range(geometry.num_layers)
     past_shape = (geometry.num_heads, geometry.head_dim)
     cache_dtype = _cache_dtype(geometry)
@@ -76,7 +77,7 @@ def _student(network: nn.Module, geometry: StudentGeometry) -> Graph:
         B, F, S = size["B"], size["F"], size["S"]
         head: Inputs = {
             "latent": torch.randn(B, F, *geometry.latent_shape),
-            "timestep": torch.randint(0, 1001, (B, F)).float(),
+            "timestep": _timesteps(network, (B, F)),
             "text_context": torch.randn(B, geometry.text_tokens, geometry.text_dim),
             "position": torch.arange(S, S + F).repeat(B, 1),
             "past_position": torch.stack([torch.randperm(S) for _ in range(B)]),
@@ -186,6 +187,14 @@ def _text_encoder(encoder: nn.Module, geometry: StudentGeometry) -> Graph:
         sizes=({"B": 1}, {"B": 2}, {"B": 4}),
         dynamic_shapes={"input_ids": {0: batch}, "attention_mask": {0: batch}},
     )
+
+
+def _timesteps(network: CausalDiT, shape: tuple[int, int]) -> Tensor:
+    """Any in the network's range; of a network with a table, those that it knows."""
+    if network.time_table is None:
+        return torch.randint(0, 1001, shape).float()
+    known = network.time_table.timesteps
+    return known[torch.randint(0, len(known), shape)]
 
 
 def _cache_dtype(geometry: StudentGeometry) -> torch.dtype:

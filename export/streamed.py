@@ -1,5 +1,6 @@
 """Graphs whose weights are too large to hold: traced without them, and written weight by weight as each is read.
 
+    prepare(student, ...)    if the graph shall have time tables and fused QKV
     hollow(student, ...)     the student's parameters become fake: they have shapes and types, and no memory
     stream(graph, ...)       trace such a graph; its weights are read when they are written, one at a time
     write(...)               graphs and one file of weights beside them
@@ -11,6 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import onnx
@@ -23,10 +25,13 @@ from torch.onnx._internal.exporter._core import TorchTensor, torch_dtype_to_onnx
 from contract.tensors import STUDENT, TEXT_ENCODER, VAE_DECODER, VAE_ENCODER
 from export.graphs import Graph
 from export.to_onnx import OPSET, forget_origin, trace
+from student import inference
 from student.checkpoint_files import Readers
 from student.student import Student
 
-_PARTS = {TEXT_ENCODER: "text_encoder", VAE_ENCODER: "vae", STUDENT: "network", VAE_DECODER: "vae"}
+PARTS = {"text_encoder": (TEXT_ENCODER,), "vae": (VAE_ENCODER, VAE_DECODER), "network": (STUDENT,)}
+"""A student's network -> the models whose graphs have its weights."""
+_PART_OF = {model: part for part, models in PARTS.items() for model in models}
 _INLINE_AT_MOST_BYTES = 1024
 
 
@@ -68,11 +73,36 @@ def hollow(student: Student, *, dtype: torch.dtype) -> FakeTensorMode:
     return mode
 
 
+def prepare(student: Student, weights: Readers, *, dtype: torch.dtype) -> Readers:
+    """`student.inference.prepare` for shapes only, in place, before they are made hollow: time tables and fused QKV.
+
+    Only what the tables are computed from is read now.
+
+    Returns:
+        The readers, with those of the fused weights.
+    """
+    network = student.network.to(dtype)
+    for parent_name, parent in network.named_modules():
+        for name, _ in list(parent.named_parameters(recurse=False)):
+            path = f"{parent_name}.{name}".removeprefix(".")
+            if path.startswith("time_") or name == "modulation":
+                real = weights[f"network.{path}"]().to(dtype)
+                setattr(parent, name, nn.Parameter(real, requires_grad=False))
+    inference.prepare(network, student.schedule)
+    fused = dict(weights)
+    for layer in range(len(network.blocks)):
+        for name in ("weight", "bias"):
+            attention = f"network.blocks.{layer}.self_attn"
+            parts = [weights[f"{attention}.{part}.{name}"] for part in "qkv"]
+            fused[f"{attention}.qkv.{name}"] = partial(_joined, parts)
+    return fused
+
+
 def stream(graph: Graph, weights: Readers, mode: FakeTensorMode, *, opset: int = OPSET) -> ir.Model:
     """Trace a graph of a hollow student. Its weights are read, by their names in the student, when they are written."""
     with mode:
         program = trace(graph, opset=opset, optimize=False)
-    part, names = _PARTS[graph.path.split("/")[0]], _first_names(graph.module)
+    part, names = _PART_OF[graph.path.split("/")[0]], _first_names(graph.module)
     for name, value in program.model.graph.initializers.items():
         reader = weights.get(f"{part}.{names.get(name, name).removeprefix('part.')}")
         if reader is not None:
@@ -126,6 +156,10 @@ def _size(model: ir.Model, graph_bytes: int) -> GraphSize:
     tensors = [value.const_value for value in model.graph.initializers.values()]
     weights = {str(tensor.name): tensor.nbytes for tensor in tensors if isinstance(tensor, ir.ExternalTensor)}
     return GraphSize(nodes=len(model.graph), graph_bytes=graph_bytes, weights=weights)
+
+
+def _joined(parts: Sequence[Callable[[], Tensor]]) -> Tensor:
+    return torch.cat([read() for read in parts])
 
 
 def _first_names(module: nn.Module) -> dict[str, str]:

@@ -33,7 +33,7 @@ def prepare(network: CausalDiT, schedule: DenoisingSchedule, *, tables: bool = T
 def time_table(network: CausalDiT, schedule: DenoisingSchedule) -> TimeTable:
     """The network's modulation at the schedule's timesteps, condition frames' 0 included."""
     timesteps = sorted({step.timestep for step in schedule.passes()})
-    at = torch.tensor(timesteps, dtype=torch.float32, device=network.patch_embedding.weight.device)
+    at = torch.tensor(timesteps, dtype=torch.float32, device=network.head.modulation.device)
     return TimeTable(at, [vectors[0] for vectors in network.time_vectors(at[None])])
 
 
