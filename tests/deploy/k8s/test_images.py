@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import json
 import re
 import shlex
@@ -15,6 +16,7 @@ from pathlib import Path
 import pytest
 
 from executors.tensorrt_kind import ENGINES_VARIABLE
+from export.engines.command import add_commands
 from tests.deploy.k8s import images
 from tests.deploy.k8s.manifests import BUILDS, GPU_OVERLAYS, ROOT, SERVING, config_map, container, one, overlay, pods
 
@@ -165,6 +167,18 @@ def test_engines_are_built_into_the_folder_that_is_served(name: str) -> None:
     repository = config_map(overlay(name), "chameleon-settings")["CHAMELEON_MODEL_REPOSITORY"]
     assert f"--model-repository={repository}" in triton["args"]
     assert not Path(read["mountPath"]).is_relative_to(repository)
+
+
+@pytest.mark.parametrize("name", BUILDS)
+def test_the_jobs_command_is_one_that_export_takes(name: str) -> None:
+    (pod,) = pods(overlay(name))
+    build = container(pod, "build")
+    assert build["command"][:3] == ["python3", "-m", "export"]
+    parser = argparse.ArgumentParser()
+    add_commands(parser.add_subparsers(), root=Path("model_repository"))
+    options = parser.parse_args([*build["command"][3:], *build["args"]])
+    mounts = {mount["name"]: Path(mount["mountPath"]) for mount in build["volumeMounts"]}
+    assert (options.student, options.root, options.out) == ("5b", mounts["models"], mounts["engines"])
 
 
 @pytest.mark.parametrize("arguments", [["--help"], ["check", "--help"], ["configs", "--check"]])
