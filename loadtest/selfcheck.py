@@ -31,6 +31,7 @@ from loadtest.summary import summarise
 _LENGTH_S = 4.0
 _RATE = 4.0
 _SWITCH_S = 1.2
+_OPENED_PER_S = 50.0
 _HICCUP_AFTER_S, _HICCUP_S = 1.0, 0.8
 
 
@@ -85,7 +86,7 @@ class Proof:
 
     def _delays(self) -> Iterator[Check]:
         """Each stage of a session and of a switch, a stall, a rejection."""
-        report, judged = self._drive("delays", DELAYS, duration_s=5.0, rate=_RATE, switch_s=_SWITCH_S)
+        report, judged = self._drive("delays", DELAYS, duration_s=2.5, rate=_RATE, switch_s=_SWITCH_S)
         stated = DELAYS
         first_s = stated.create_s + stated.first_s
         # The switch is accepted at 1.3 s behind the first frame; chunks leave every 0.5 s, so it rides on the one at
@@ -125,7 +126,7 @@ class Proof:
 
     def _many(self, sessions: int, hold_s: float) -> tuple[RunReport, Check]:
         """As many sessions at once as asked for, in real time."""
-        ramp_s = max(1.0, sessions / 100)
+        ramp_s = max(1.0, sessions / _OPENED_PER_S)
         stated = Stated(first_s=0.1)
         length_s = ramp_s + hold_s + 2 * stated.chunk_s  # the first two chunks come at once
         rate = sessions / ramp_s

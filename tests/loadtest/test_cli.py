@@ -102,17 +102,17 @@ def test_each_kind_of_reader_and_format_comes_to_its_end(tmp_path: Path, service
 
 def test_search_finds_the_places_that_the_service_has(tmp_path: Path) -> None:
     objectives = {"run": [{"figure": "good_ratio", "at_least": 1}]}
-    lengths = {"kinds__0__length": {"distribution": "fixed", "seconds": 3}}
+    lengths = {"kinds__0__length": {"distribution": "fixed", "seconds": 6}}
     path = scenario_file(tmp_path, objectives=objectives, **lengths)
     out = tmp_path / "out"
-    with local_service(tmp_path / "service", engine="fake", blocks="3") as service:
+    with local_service(tmp_path / "service", engine="fake", blocks="2") as service:
         status, said = loadtest(
-            "search", path, "--target", service.address, "--out", out, "--high", 6, "--repeats", 1, "--hold", 1
+            "search", path, "--target", service.address, "--out", out, "--high", 4, "--repeats", 1, "--hold", 1
         )
     assert status == Exit.HELD, said
     found = json.loads((out / "search.json").read_text())
-    assert 1 <= found["sessions"] <= 3
-    assert [trial["sessions"] for trial in found["trials"]][:2] == [1, 2]
+    assert 1 <= found["sessions"] <= 2
+    assert found["trials"][0]["sessions"] == 1
 
 
 def test_compare_tells_a_regression_by_its_exit_status(tmp_path: Path) -> None:
