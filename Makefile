@@ -68,7 +68,7 @@ sbom: $(VENV)/.dev ## bill of materials of what the images install: out/sbom.spd
 lint: $(VENV)/.dev check-generated ## ruff, mypy, import-linter, buf, generated files
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
-	$(BIN)/mypy contract curation service executors student export training evaluation client/src/chameleon demo benchmarks loadtest simulation deploy/monitoring
+	$(BIN)/mypy contract curation service executors student export training evaluation client/src/chameleon demo benchmarks loadtest simulation deploy/monitoring deploy/containers
 	$(BIN)/lint-imports
 	$(BIN)/python -m export configs --check
 	$(BIN)/python -m deploy.monitoring --check
