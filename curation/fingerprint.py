@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-
 import imagehash
 import numpy as np
 from numpy.typing import NDArray
@@ -12,6 +10,9 @@ from PIL import Image
 from curation.clip import View
 
 FRAMES = 5
+_BYTES = FRAMES * 8
+_ONES = np.unpackbits(np.arange(256, dtype=np.uint8)[:, None], axis=1).sum(axis=1)
+"""How many bits of a byte are set."""
 
 
 def fingerprint(view: View) -> str:
@@ -26,28 +27,32 @@ class Seen:
     """
 
     def __init__(self) -> None:
-        self._bits: list[NDArray[np.uint8]] = []
-        self._clips: list[tuple[str, str]] = []
+        self._clips: list[str] = []
+        self._videos: dict[str, int] = {}
+        # Rows beyond the last clip are room to grow.
+        self._prints = np.zeros((64, _BYTES), np.uint8)
+        self._sources = np.zeros(64, np.int64)
 
     def add(self, clip: str, video: str, print_: str) -> None:
-        self._bits.append(_bits(print_))
-        self._clips.append((clip, video))
+        place = len(self._clips)
+        if place == len(self._prints):
+            self._prints = np.concatenate((self._prints, np.zeros_like(self._prints)))
+            self._sources = np.concatenate((self._sources, np.zeros_like(self._sources)))
+        self._prints[place] = _packed(print_)
+        self._sources[place] = self._videos.setdefault(video, len(self._videos))
+        self._clips.append(clip)
 
     def nearest(self, video: str, print_: str) -> tuple[str, float] | None:
         """The clip of another video that is most alike, and in how many bits a frame they differ on average."""
-        if not self._bits:
+        count = len(self._clips)
+        bits = _ONES[self._prints[:count] ^ _packed(print_)].sum(axis=1)
+        elsewhere = np.flatnonzero(self._sources[:count] != self._videos.get(video, -1))
+        if not len(elsewhere):
             return None
-        distances = np.count_nonzero(np.stack(self._bits) != _bits(print_), axis=1) / FRAMES
-        found = min(self._others(video, distances), default=None)
-        return None if found is None else (found[1], found[0])
-
-    def _others(self, video: str, distances: NDArray[np.float64]) -> Iterable[tuple[float, str]]:
-        for (clip, source), distance in zip(self._clips, distances, strict=True):
-            if source != video:
-                yield float(distance), clip
+        place = elsewhere[bits[elsewhere].argmin()]
+        return self._clips[place], float(bits[place]) / FRAMES
 
 
-def _bits(print_: str) -> NDArray[np.uint8]:
+def _packed(print_: str) -> NDArray[np.uint8]:
     # Short clips have fewer frames than asked for: all prints are compared at full length.
-    whole = bytes.fromhex(print_).ljust(FRAMES * 8, b"\0")
-    return np.unpackbits(np.frombuffer(whole, np.uint8))
+    return np.frombuffer(bytes.fromhex(print_).ljust(_BYTES, b"\0"), np.uint8)

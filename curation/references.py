@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 
 from curation.clip import Clip, View
@@ -19,14 +20,17 @@ _REASONS = {"garment": Reason.REFERENCE_GARMENT, "rest": Reason.REFERENCE_REST}
 def dress(store: Store, config: Config, dresser: Dresser, inspector: Inspector, wardrobe: Wardrobe, clip: Clip) -> None:
     """Try compatible garments on until a reference passes; each attempt takes the next one."""
     ledger, view, rules = store.ledger(clip.id), store.view(clip), config.reference
-    chooser = _Chooser(ledger=ledger, wardrobe=wardrobe, inspector=inspector, rules=rules, view=view)
+    candidates = wardrobe.others(clip.id, differ=rules.differ, most=rules.candidates)
+    chooser = _Chooser(
+        ledger=ledger, wardrobe=wardrobe, candidates=candidates, inspector=inspector, rules=rules, view=view
+    )
     for attempt in range(len(ledger.of(Stage.REFERENCE, REFERENCE)) + 1, rules.attempts + 1):
         last = ledger.last(Stage.REFERENCE, REFERENCE)
         if last is not None and last.outcome is Outcome.KEPT:
             break
         garment = chooser.choose(attempt)
         if garment is None:
-            ledger.add(_nothing_to_wear(len(wardrobe.others(clip.id, differ=rules.differ))))
+            ledger.add(_nothing_to_wear(len(chooser.candidates)))
             return
         file = store.reference_file(clip.id, attempt)
         if not file.exists():
@@ -43,6 +47,7 @@ class _Chooser:
 
     ledger: Ledger
     wardrobe: Wardrobe
+    candidates: Sequence[Garment]
     inspector: Inspector
     rules: ReferenceRules
     view: View
@@ -51,8 +56,7 @@ class _Chooser:
         """The garment of an attempt, counted from 1; None: nothing is compatible."""
         asked = {str(entry.data["garment"]): entry for entry in self.ledger.of(Stage.REFERENCE, COMPATIBLE)}
         found = [self.wardrobe[other] for other, entry in asked.items() if entry.outcome is Outcome.KEPT]
-        clip = self.view.clip.id
-        for other in self.wardrobe.others(clip, differ=self.rules.differ)[: self.rules.candidates]:
+        for other in self.candidates:
             if len(found) >= attempt:
                 break
             if other.view.clip.id not in asked and self._ask(other):
@@ -83,7 +87,7 @@ def _nothing_to_wear(candidates: int) -> Entry:
         check=COMPATIBLE,
         outcome=Outcome.DISCARDED,
         reason=Reason.NO_OTHER_GARMENT,
-        note=f"{candidates} other garments of the type",
+        note=f"{candidates} other garments of the type were asked about",
         data={"garment": None},
     )
 

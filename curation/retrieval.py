@@ -8,6 +8,7 @@ not depend on when clips are worked on, and a garment more changes it for few.
 from __future__ import annotations
 
 import hashlib
+import itertools
 from collections.abc import Sequence
 
 import cv2
@@ -15,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from curation.frames import Rgb
-from curation.roles import Garment
+from curation.roles import Garment, GarmentType
 from curation.store import read_picture
 
 _CELLS = 8
@@ -44,6 +45,9 @@ class Wardrobe:
     def __init__(self, garments: Sequence[Garment]) -> None:
         self._garments = {garment.view.clip.id: garment for garment in garments}
         self._looks = {clip: look(read_picture(garment.picture)) for clip, garment in self._garments.items()}
+        self._types: dict[GarmentType, list[str]] = {}
+        for clip, garment in self._garments.items():
+            self._types.setdefault(garment.type, []).append(clip)
 
     def __contains__(self, clip: str) -> bool:
         return clip in self._garments
@@ -51,17 +55,20 @@ class Wardrobe:
     def __getitem__(self, clip: str) -> Garment:
         return self._garments[clip]
 
-    def others(self, clip: str, *, differ: float) -> list[Garment]:
-        """Garments of the type of the clip's own, at least `differ` away from it, in the clip's order."""
+    def others(self, clip: str, *, differ: float, most: int) -> list[Garment]:
+        """At most `most` garments of the type of the clip's own, from other videos and at least `differ` away from it.
+
+        In the clip's order. Looks are compared until enough are found: there may be tens of thousands.
+        """
         own = self._garments[clip]
-        found = [
-            garment
-            for other, garment in self._garments.items()
-            if garment.type is own.type
-            and garment.view.clip.video != own.view.clip.video
+        ranked = sorted(self._types[own.type], key=lambda other: _rank(clip, other))
+        found = (
+            self._garments[other]
+            for other in ranked
+            if self._garments[other].view.clip.video != own.view.clip.video
             and distance(self._looks[other], self._looks[clip]) >= differ
-        ]
-        return sorted(found, key=lambda garment: _rank(clip, garment.view.clip.id))
+        )
+        return list(itertools.islice(found, most))
 
 
 def _rank(clip: str, other: str) -> bytes:

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from pathlib import Path
 
 from PIL import Image, ImageDraw, ImageFont, ImageOps
 
 from curation.clip import View
-from curation.store import read_picture
+from curation.store import read_picture, write_text
 from curation.triplets import Triplet
 
 ROWS = 8
 """Triplets on a page."""
+_INDEX = "sheets.json"
+"""What each page shows."""
 _CELL = (144, 216)
 _FRAMES = 5
 _GAP, _TEXT = 6, 44
@@ -21,15 +24,22 @@ _WRAP = 190
 
 
 def write_sheets(folder: Path, found: Sequence[Triplet]) -> list[Path]:
-    """FOLDER/sheet-001.jpg and so on; pages of an earlier call go."""
+    """FOLDER/sheet-001.jpg and so on. A page that shows the same as before is not drawn again."""
     folder.mkdir(parents=True, exist_ok=True)
-    for old in folder.glob("sheet-*.jpg"):
-        old.unlink()
-    paths = []
+    index = folder / _INDEX
+    before = json.loads(index.read_text()) if index.exists() else {}
+    pages, now = [], {}
     for number, first in enumerate(range(0, len(found), ROWS), start=1):
-        paths.append(folder / f"sheet-{number:03d}.jpg")
-        _page(found[first : first + ROWS]).save(paths[-1], quality=88)
-    return paths
+        part = found[first : first + ROWS]
+        path = folder / f"sheet-{number:03d}.jpg"
+        now[path.name] = [[triplet.clip.id, triplet.garment.name, triplet.reference.name] for triplet in part]
+        if before.get(path.name) != now[path.name] or not path.exists():
+            _page(part).save(path, quality=88)
+        pages.append(path)
+    for stale in set(folder.glob("sheet-*.jpg")) - set(pages):
+        stale.unlink()
+    write_text(index, json.dumps(now) + "\n")
+    return pages
 
 
 def _page(found: Sequence[Triplet]) -> Image.Image:

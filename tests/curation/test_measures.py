@@ -63,6 +63,9 @@ def test_copies_are_found_across_videos_only() -> None:
     seen.add("clip-b", "b.mp4", other)
     assert seen.nearest("c.mp4", same[:-1] + "1") == ("clip-a", 1 / FRAMES)
     assert seen.nearest("a.mp4", same) == ("clip-b", 64.0)
+    for number in range(100):
+        seen.add(f"more-{number}", f"more-{number}.mp4", f"{number:02x}" * 8 * FRAMES)
+    assert seen.nearest("c.mp4", "63" * 8 * FRAMES) == ("more-99", 0.0)
 
 
 def test_a_limit_holds_at_its_ends_and_never_for_what_is_no_number() -> None:
@@ -92,15 +95,16 @@ def test_retrieval_offers_others_of_the_type_that_look_different(tmp_path: Path)
             garment(tmp_path, "blue-trousers", (0, 0, 200), GarmentType.LOWER),
         ]
     )
-    found = [other.view.clip.id for other in wardrobe.others("red", differ=0.1)]
+    found = [other.view.clip.id for other in wardrobe.others("red", differ=0.1, most=9)]
     assert sorted(found) == ["blue", "green"]
-    assert found == [other.view.clip.id for other in wardrobe.others("red", differ=0.1)]
+    assert [other.view.clip.id for other in wardrobe.others("red", differ=0.1, most=1)] == found[:1]
+    assert found == [other.view.clip.id for other in wardrobe.others("red", differ=0.1, most=9)]
 
 
 def test_uses_spread_over_the_wardrobe(tmp_path: Path) -> None:
     colours = [(red, green, blue) for red in (0, 120, 240) for green in (0, 120, 240) for blue in (0, 120)]
     wardrobe = Wardrobe([garment(tmp_path, f"g{place}", colour) for place, colour in enumerate(colours)])
-    firsts = [wardrobe.others(f"g{place}", differ=0.1)[0].view.clip.id for place in range(len(colours))]
+    firsts = [wardrobe.others(f"g{place}", differ=0.1, most=3)[0].view.clip.id for place in range(len(colours))]
     assert max(firsts.count(name) for name in firsts) <= 5
 
 
