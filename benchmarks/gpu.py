@@ -50,6 +50,7 @@ def run(subject: Subject, report: Report, *, runs: int) -> None:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+        torch.backends.cudnn.benchmark = device.type == "cuda"  # as the decoder's executor does
         Suite(subject, Clock(device, runs=runs), report).run()
 
 

@@ -45,6 +45,7 @@ class Suite:
         self._fp8 = False
         self._schedule = subject.schedule
         self._made: tuple[tuple[str, int], Backbone] | None = None
+        self._meta_vaes: dict[str, StreamingVae] = {}
 
     def run(self) -> None:
         self._report.rates = self.rates.to_json()
@@ -371,8 +372,10 @@ class Suite:
         return counted(lambda: meta.encode_image(frame))
 
     def _meta_vae(self, size: str) -> StreamingVae | None:
-        try:
-            sizes = self._subject.sizes(self._geometry(size))
-        except ImportError:
-            return None  # the row itself says so
-        return sizes.meta().vae.to("meta")
+        if size not in self._meta_vaes:
+            try:
+                sizes = self._subject.sizes(self._geometry(size))
+            except ImportError:
+                return None  # the row itself says so
+            self._meta_vaes[size] = sizes.meta().vae.to("meta")
+        return self._meta_vaes[size]

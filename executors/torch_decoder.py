@@ -33,7 +33,10 @@ class TorchDecoder:
         self._geometry = geometry
         self._dtype: torch.dtype = getattr(torch, geometry.cache_dtype)
         device = vae.mean.device
-        self._vae = channels_last(vae.requires_grad_(False)) if device.type == "cuda" else vae.requires_grad_(False)
+        self._vae = vae.requires_grad_(False)
+        if device.type == "cuda":
+            channels_last(vae)
+            torch.backends.cudnn.benchmark = True  # few shapes, all of them run before they are captured
         self._lane = Lane(device)
         frame = (geometry.frame_height, geometry.frame_width, 3)
         self._latent = cache(lambda count: torch.empty((count, *geometry.latent_shape), device=device))

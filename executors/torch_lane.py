@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable, Hashable, Iterator, MutableMapping
 from contextlib import contextmanager
 
@@ -9,6 +10,8 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
+
+_capturing = threading.Lock()
 
 
 class Lane:
@@ -49,8 +52,11 @@ class Lane:
         graph = recorded.get(key)
         if graph is None:
             graph = torch.cuda.CUDAGraph()
-            # Another executor's thread may allocate meanwhile.
-            with torch.cuda.graph(graph, pool=self._pool, stream=self._stream, capture_error_mode="thread_local"):
+            # One capture at a time in a process, PyTorch asks; another lane's thread may allocate meanwhile.
+            with (
+                _capturing,
+                torch.cuda.graph(graph, pool=self._pool, stream=self._stream, capture_error_mode="thread_local"),
+            ):
                 work()
             recorded[key] = graph
         assert isinstance(graph, torch.cuda.CUDAGraph)

@@ -177,7 +177,7 @@ class _Inputs:
         self.past_position = empty(torch.int64)
 
 
-def compile_blocks(network: CausalDiT) -> None:
+def compile_blocks(network: CausalDiT, *, backend: str | Callable[..., object] = "inductor") -> None:
     """Compile the layers, which share one code, and not the network around them: seconds instead of minutes.
 
     A second number of cached frames makes the compiler treat it as a variable, so that a window that fills does not
@@ -186,4 +186,4 @@ def compile_blocks(network: CausalDiT) -> None:
     # Behind its limit the compiler would go on without compiling, and say nothing.
     torch._dynamo.config.recompile_limit = max(torch._dynamo.config.recompile_limit, _RECOMPILE_LIMIT)
     for block in network.blocks:
-        block.compile(fullgraph=True)
+        block.compile(fullgraph=True, backend=backend)

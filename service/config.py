@@ -16,6 +16,8 @@ from typing import Any, TypeVar
 PREFIX = "CHAMELEON_"
 CLIENT_VARIABLES = {"CHAMELEON_ADDRESS", "CHAMELEON_TOKEN"}
 """Of the `chameleon` command: whoever exported them may start a server too."""
+EXECUTOR_VARIABLES = {"CHAMELEON_WEIGHTS", "CHAMELEON_ENGINES", "CHAMELEON_PRECISION"}
+"""Of the models inside a tritonserver that is started here: it inherits them."""
 T = TypeVar("T")
 
 
@@ -142,7 +144,7 @@ class Settings:
             SettingsError: a value is wrong, a variable unknown.
         """
         given = {name: value for name, value in environment.items() if name.startswith(PREFIX) and value}
-        given = {name: value for name, value in given.items() if name not in CLIENT_VARIABLES}
+        given = {name: value for name, value in given.items() if name not in CLIENT_VARIABLES | EXECUTOR_VARIABLES}
         known = {_variable(option): option for option in fields(cls)}
         problems = [f"{name} is unknown" for name in sorted(given.keys() - known.keys())]
         values: dict[str, Any] = {}

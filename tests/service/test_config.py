@@ -87,6 +87,6 @@ def test_every_variable_is_explained() -> None:
         assert f"CHAMELEON_{field.name.upper()}" in explained
 
 
-def test_the_clients_variables_do_not_keep_a_server_from_starting() -> None:
-    environment = {"CHAMELEON_ADDRESS": "127.0.0.1:1", "CHAMELEON_TOKEN": "secret"}
+def test_variables_of_the_client_and_of_executors_do_not_keep_a_server_from_starting() -> None:
+    environment = {"CHAMELEON_ADDRESS": "127.0.0.1:1", "CHAMELEON_TOKEN": "secret", "CHAMELEON_WEIGHTS": "random"}
     assert Settings.from_environment(environment) == Settings()
