@@ -21,7 +21,10 @@ def process_state(pid: int) -> ProcessState:
     """
     root = psutil.Process(pid)
     processes = [root, *root.children(recursive=True)]
+    times = [process.cpu_times() for process in processes]
+    ended = root.cpu_times()
     return ProcessState(
+        cpu_s=round(sum(t.user + t.system for t in times) + ended.children_user + ended.children_system, 3),
         resident_bytes=sum(process.memory_info().rss for process in processes),
         descriptors=sum(process.num_fds() for process in processes),
         threads=sum(process.num_threads() for process in processes),

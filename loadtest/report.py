@@ -126,6 +126,7 @@ class ServerMetrics(Model):
 class ProcessState(Model):
     """Of the watched process and its children; /dev/shm as a whole."""
 
+    cpu_s: float = Field(description="since each process began; of children that have ended too")
     resident_bytes: int
     descriptors: int
     threads: int

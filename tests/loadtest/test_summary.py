@@ -134,8 +134,8 @@ def test_a_servers_metric_may_not_grow() -> None:
 
 
 def test_growth_of_the_services_process_is_after_less_before() -> None:
-    before = ProcessState(resident_bytes=100, descriptors=10, threads=4, shared_memory_bytes=8)
-    after = ProcessState(resident_bytes=150, descriptors=9, threads=4, shared_memory_bytes=8)
+    before = ProcessState(cpu_s=1.0, resident_bytes=100, descriptors=10, threads=4, shared_memory_bytes=8)
+    after = ProcessState(cpu_s=1.0, resident_bytes=150, descriptors=9, threads=4, shared_memory_bytes=8)
     figures = report_of(record(), process=(before, after)).figures
     assert figures[Figure.RESIDENT_GROWTH] == 50
     assert figures[Figure.DESCRIPTOR_GROWTH] == -1
