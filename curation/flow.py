@@ -26,6 +26,8 @@ class DenseInverseSearch:
     def flow(self, frames: Frames) -> list[float]:
         search = cv2.DISOpticalFlow.create(cv2.DISOPTICAL_FLOW_PRESET_MEDIUM)
         grey = [cv2.cvtColor(frame, cv2.COLOR_RGB2GRAY) for frame in frames]
+        # A new search and a first guess each time: with OpenCV 4.11, results without a guess depended on what was
+        # measured before, and a search that went on to pictures of another size crashed.
         nothing = np.zeros((*grey[0].shape, 2), np.float32)
         flows = (search.calc(before, after, nothing.copy()) for before, after in itertools.pairwise(grey))
         return [float(np.linalg.norm(np.asarray(flow), axis=2).mean()) for flow in flows]

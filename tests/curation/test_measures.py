@@ -44,6 +44,13 @@ def test_the_flow_of_a_sliding_picture_is_what_it_slides(pixels: int) -> None:
     assert found == pytest.approx([pixels] * 3, rel=0.15)
 
 
+def test_the_flow_does_not_depend_on_what_was_measured_before() -> None:
+    meter, frames = DenseInverseSearch(), sliding(3)
+    before = meter.flow(frames)
+    meter.flow(frames[:, :40, :60])
+    assert meter.flow(frames) == before
+
+
 def test_speed_is_the_same_at_every_frame_rate(monkeypatch: pytest.MonkeyPatch) -> None:
     """Two pixels a frame at 24 a second, and four at 12."""
     found = []
