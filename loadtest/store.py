@@ -14,6 +14,7 @@ from pydantic import ValidationError
 
 from loadtest.record import RECORD, SessionRecord
 from loadtest.report import RunReport
+from loadtest.scenario import explained
 
 SESSIONS = "sessions.jsonl"
 REPORT = "report.json"
@@ -98,7 +99,9 @@ def read_report(path: Path) -> RunReport:
     except OSError as error:
         raise ValueError(f"{path} cannot be read: {error.strerror or error}") from None
     except ValidationError as error:
-        raise ValueError(f"{path} is no run's report: {error.errors()[0]['msg']}") from None
+        raise ValueError(
+            "\n".join([f"{path} is no run's report:", *(f"  {line}" for line in explained(error))])
+        ) from None
 
 
 def read_sessions(path: Path) -> list[SessionRecord]:

@@ -128,6 +128,14 @@ def test_compare_tells_a_regression_by_its_exit_status(tmp_path: Path) -> None:
 # Bad input
 
 
+def test_a_file_that_is_no_report_is_told_by_its_fields(tmp_path: Path) -> None:
+    path = tmp_path / "report.json"
+    path.write_text("{}")
+    status, said = loadtest("compare", path, path)
+    assert status == Exit.WRONG_INPUT
+    assert "scenario: Field required" in said
+
+
 def test_a_scenario_with_a_wrong_field_is_refused_before_anything_runs(tmp_path: Path) -> None:
     path = scenario_file(tmp_path, kinds__0__arrivals__rate_per_s=-2)
     status, said = loadtest("run", path, "--target", "127.0.0.1:1", "--out", tmp_path / "out")
