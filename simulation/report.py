@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import statistics
 from pathlib import Path
 
 import matplotlib as mpl
 from rich.table import Table
 
+from simulation.curve import Figures
 from simulation.day import Day
 from simulation.results import Findings, shares
 
@@ -26,6 +28,17 @@ _COLUMNS = (
     "cost per session-minute",
     "pod-minutes per session-minute",
     "utilisation %",
+)
+
+_CURVE_COLUMNS = (
+    "sessions on a pod",
+    "chunk costs the slower lane, ms",
+    "utilisation %",
+    "queue, ms",
+    "slow chunks %",
+    "late chunks %",
+    "switches missed %",
+    "first frame, median, s",
 )
 
 
@@ -68,7 +81,27 @@ def markdown(findings: Findings) -> str:
         "",
         f"Price: {findings.scenario.node.price_origin}.",
     ]
+    if findings.curve is not None:
+        lines += ["", *_curve(findings.curve)]
     return "\n".join(lines) + "\n"
+
+
+def _curve(curve: tuple[Figures, ...]) -> list[str]:
+    """What a pod does at each number of sessions."""
+    lines = [f"| {' | '.join(_CURVE_COLUMNS)} |", f"|{'---:|' * len(_CURVE_COLUMNS)}"]
+    for sessions, at in enumerate(curve[1:], 1):
+        values = (
+            str(sessions),
+            f"{1000 * at.cost_s:.0f}",
+            f"{100 * at.utilisation:.0f}",
+            f"{1000 * at.queue_s:.0f}",
+            f"{100 * at.slow_per_s / at.chunks_per_s:.1f}",
+            f"{100 * at.late_per_s / at.chunks_per_s:.1f}",
+            f"{100 * at.switch_late:.1f}",
+            f"{statistics.median(start.first_frame_s for start in at.starts):.2f}",
+        )
+        lines.append(f"| {' | '.join(values)} |")
+    return lines
 
 
 def plot(findings: Findings, path: Path) -> None:
@@ -91,9 +124,9 @@ def plot(findings: Findings, path: Path) -> None:
         away.set_ylim(bottom=0, top=max(1, *(m.turned_away for d in days for m in d.timeline)))
         away.tick_params(labelsize=7, colors="#d62728")
     lines = [line for axis in figure.axes[: len(days)][:1] for line in axis.get_legend_handles_labels()[0]]
-    figure.legend(handles=[*lines, figure.axes[len(days)].lines[0]], loc="upper right", ncols=4, fontsize=8)
+    figure.legend(handles=[*lines, figure.axes[len(days)].lines[0]], loc="lower left", ncols=4, fontsize=8)
     axes[-1, 0].set_xlabel("hour of the day")
     figure.suptitle(findings.headline, x=0.01, ha="left", fontsize=10)
-    figure.tight_layout(rect=(0, 0, 1, 0.98))
+    figure.tight_layout(rect=(0.0, 0.3 / figure.get_figheight(), 1.0, 1.0))
     figure.savefig(path, dpi=100)
     plt.close(figure)
