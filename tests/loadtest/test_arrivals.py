@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import TypeAdapter
 
-from loadtest.arrivals import Arrivals, times
+from loadtest.arrivals import Arrivals, scaled, times
 
 ARRIVALS: TypeAdapter[Any] = TypeAdapter(Arrivals)
 
@@ -66,3 +66,24 @@ def test_ramps_ascend_within_the_run(first: float, last: float, duration_s: floa
     assert found == sorted(found)
     assert all(0 <= time <= duration_s for time in found)
     assert abs(len(found) - (first + last) / 2 * duration_s) <= 1
+
+
+@pytest.mark.parametrize(
+    "process",
+    [
+        {"process": "poisson", "rate_per_s": 20},
+        {"process": "constant", "rate_per_s": 2},
+        {"process": "ramp", "from_per_s": 1, "to_per_s": 3},
+        {"process": "trace", "at_s": [1, 2, 3]},
+    ],
+)
+def test_a_scale_brings_as_many_times_the_arrivals(process: dict[str, Any]) -> None:
+    arrivals = ARRIVALS.validate_python(process)
+    once = times(arrivals, duration_s=10, random=Random(1))
+    thrice = times(scaled(arrivals, 3), duration_s=10, random=Random(1))
+    assert len(thrice) == pytest.approx(3 * len(once), rel=0.1)
+
+
+def test_a_trace_is_scaled_by_whole_numbers_only() -> None:
+    with pytest.raises(ValueError, match="whole numbers"):
+        scaled(ARRIVALS.validate_python({"process": "trace", "at_s": [1]}), 1.5)

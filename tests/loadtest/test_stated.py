@@ -54,6 +54,6 @@ def test_a_generator_that_stood_still_calls_its_run_invalid(proof: SelfCheck) ->
 
 
 def test_it_says_how_many_it_drove_and_at_what_cost(proof: SelfCheck, tmp_path: Path) -> None:
-    assert proof.sessions == 20
+    assert 1 < proof.sessions <= 20
     assert proof.cores_used > 0
     assert SelfCheck.model_validate_json(proof.model_dump_json()) == proof
