@@ -24,7 +24,6 @@ class Stage(StrEnum):
     CAPTION = "caption"
     GARMENT = "garment"
     REFERENCE = "reference"
-    REVIEW = "review"
 
 
 class Outcome(StrEnum):
@@ -50,7 +49,6 @@ class Reason(StrEnum):
     NO_OTHER_GARMENT = "no compatible other garment"
     REFERENCE_GARMENT = "reference: the garment is not worn"
     REFERENCE_REST = "reference: the rest has changed"
-    REJECTED = "rejected by review"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -100,7 +98,7 @@ class Ledger:
         self.entries = [_ENTRY.validate_json(line) for line in whole.splitlines()]
 
     def add(self, entry: Entry) -> None:
-        """On disk when it returns."""
+        """It outlives the process when this returns."""
         self.path.parent.mkdir(parents=True, exist_ok=True)
         with self.path.open("ab") as file:
             file.write(_ENTRY.dump_json(entry, exclude_defaults=True) + b"\n")
