@@ -5,9 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 
 from contract.arena_layout import ArenaLayout
-from contract.tensors import Executor, Manifest
+from contract.tensors import TEXT_ENCODER, Executor, Manifest
 from service.engine.arena import HostArena
 from service.engine.base import EngineError
+from service.engine.tokenizer import open_tokenizer
 from service.engine.triton import TritonEngine
 from service.engine.triton_server import TritonServer
 
@@ -34,11 +35,12 @@ def triton_engine(
         OSError, ValueError: the manifest cannot be read, or the arena's memory cannot be had.
     """
     manifest = Manifest.read(repository)
+    tokenizer = open_tokenizer(manifest.tokenizer, repository / TEXT_ENCODER / "1")
     on_host = manifest.executor is Executor.ONNXRUNTIME
     arena = HostArena(ArenaLayout(geometry=manifest.geometry, blocks=blocks), header_only=not on_host)
     ready_timeout_s = _READY_ON_HOST_S if on_host else _READY_ON_DEVICE_S
     if url is not None:
-        return TritonEngine(manifest, arena, url=url, ready_timeout_s=ready_timeout_s)
+        return TritonEngine(manifest, arena, tokenizer, url=url, ready_timeout_s=ready_timeout_s)
     try:
         # Named like the arena, so that whoever finds it abandoned removes the backend's shared memory too.
         server = TritonServer(
@@ -47,4 +49,4 @@ def triton_engine(
     except EngineError:
         arena.close()
         raise
-    return TritonEngine(manifest, arena, server=server, ready_timeout_s=ready_timeout_s)
+    return TritonEngine(manifest, arena, tokenizer, server=server, ready_timeout_s=ready_timeout_s)

@@ -18,7 +18,7 @@ from contract.schedule import DenoisingSchedule
 from contract.tensors import STUDENT, TEXT_ENCODER, VAE_DECODER, VAE_ENCODER, DType, Manifest, Model, Operation, models
 from service.engine.arena import SHARED_MEMORY, HostArena
 from service.engine.base import DecodeRequest, EngineError, EngineUnavailable, Frames, Latents, PassRequest
-from service.engine.tokenizer import open_tokenizer, padded
+from service.engine.tokenizer import Tokenizer, padded
 from service.engine.triton_server import TritonServer
 
 log = logging.getLogger(__name__)
@@ -51,6 +51,7 @@ class TritonEngine:
         self,
         manifest: Manifest,
         arena: HostArena,
+        tokenizer: Tokenizer,
         *,
         server: TritonServer | None = None,
         url: str | None = None,
@@ -60,12 +61,13 @@ class TritonEngine:
         Args:
             manifest: of the repository that the server has loaded.
             arena: ours from now on, closed with the engine.
+            tokenizer: the one that the manifest names.
             server: our own, to be started and stopped with the engine; else `url` names a running one.
             ready_timeout_s: how long `start` waits for the models.
         """
         self._manifest = manifest
         self._models = {model.name: model for model in models(manifest.geometry)}
-        self._tokenize = open_tokenizer(manifest.tokenizer)
+        self._tokenize = tokenizer
         self._server = server
         self._url = server.url if server is not None else url
         self._ready_timeout_s = ready_timeout_s
