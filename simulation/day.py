@@ -130,12 +130,7 @@ def simulate(
     clock.process(viewers.come(visits(scenario.demand, hours=scenario.hours, seed=seed)))
     clock.process(scaler.run())
     clock.process(_observe(clock, deployment, viewers, timeline))
-    if scenario.failures.engine_mtbf_h is not None:
-        clock.process(disturbances.engines(scenario.failures.engine_mtbf_h))
-    if scenario.failures.node_mtbf_h is not None:
-        clock.process(disturbances.nodes(scenario.failures.node_mtbf_h))
-    for rollout in scenario.rollouts:
-        clock.after(rollout.at_h * 3600.0 - clock.now, lambda rollout=rollout: disturbances.roll_out(rollout))  # type: ignore[misc]
+    _disturb(clock, scenario, disturbances)
     clock.run(until=scenario.hours * 3600.0)
     return Day(
         policy=name,
@@ -155,6 +150,15 @@ def _backend(scenario: Scenario, profile: EngineProfile, figures: tuple[Figures,
         limit_s = switch_limit_s(scenario, profile)
         return ExactBackend(profile, blocks=scenario.pod.blocks, switch_limit_s=limit_s)
     return CoarseBackend(figures, chunk_s=profile.chunk_s, seed=scenario.seed)
+
+
+def _disturb(clock: Clock, scenario: Scenario, disturbances: Disturbances) -> None:
+    if scenario.failures.engine_mtbf_h is not None:
+        clock.process(disturbances.engines(scenario.failures.engine_mtbf_h))
+    if scenario.failures.node_mtbf_h is not None:
+        clock.process(disturbances.nodes(scenario.failures.node_mtbf_h))
+    for rollout in scenario.rollouts:
+        clock.after(rollout.at_h * 3600.0 - clock.now, lambda rollout=rollout: disturbances.roll_out(rollout))  # type: ignore[misc]
 
 
 def _observe(clock: Clock, deployment: Deployment, viewers: Viewers, timeline: list[Moment]) -> Process:
