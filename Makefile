@@ -24,7 +24,7 @@ $(VENV)/.serve: pyproject.toml client/pyproject.toml | $(BIN)/python
 $(VENV)/.dev: pyproject.toml client/pyproject.toml | $(BIN)/python
 	@echo "setting up: everything, PyTorch included (once, some minutes)"
 	$(PIP) torch==2.13.0
-	$(PIP) -e '.[service,triton,student,export,tensorrt-rtx,training,curation,evaluation,loadtest,simulation,deploy,test]' -e './client[cli]'
+	$(PIP) -e '.[service,triton,student,export,fp8,tensorrt-rtx,training,curation,evaluation,loadtest,simulation,deploy,test]' -e './client[cli]'
 	@$(BIN)/python -c 'import skia' 2> /dev/null || { echo "skia needs libEGL and libGL"; apt-get update -qq; apt-get install -qq -y libegl1 libgl1; }
 	@command -v promtool > /dev/null || { echo "the tests of rules and dashboard need Prometheus"; apt-get update -qq; RUNLEVEL=1 apt-get install -qq -y --no-install-recommends prometheus; }
 	@touch $@ $(VENV)/.serve
