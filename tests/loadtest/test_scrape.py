@@ -20,7 +20,7 @@ sessions{state="odd"} NaN
 
 
 def test_what_is_no_prometheus_text_is_refused() -> None:
-    with pytest.raises(ValueError, match="<html>|invalid|could not"):
+    with pytest.raises(ValueError, match="<html>"):
         parse("<html>")
 
 
