@@ -234,7 +234,7 @@ PAPER_5B = Preset(
     ),
 )
 
-_NANO_LEVELS = NoiseLevels(shift=2.0, few_step_share=0.5, target=Target.FLOW)
+_NANO_LEVELS = NoiseLevels(shift=nano.SCHEDULE.shift, few_step_share=0.5, target=Target.FLOW)
 
 
 def _from_nothing(lr: float, *, warmup: int) -> OptimiserConfig:
@@ -263,15 +263,15 @@ NANO = Preset(
     ),
     chunks=4,
     seed=20260531,
-    schedule=DenoisingSchedule(shift=2.0),
+    schedule=nano.SCHEDULE,
     teacher=TeacherConfig(
         steps=480, batch=12, optimiser=_from_nothing(3e-3, warmup=50), levels=_NANO_LEVELS, train_text=True, ema=0.995
     ),
     forcing=ForcingConfig(
         steps=600,
         batch=12,
-        optimiser=_from_nothing(2e-3, warmup=20),
-        levels=_NANO_LEVELS,
+        optimiser=_from_nothing(3e-3, warmup=20),
+        levels=replace(_NANO_LEVELS, few_step_share=1.0),
         full_captions=0.3,
         context_noise=0.1,
         ema=0.995,
@@ -282,7 +282,7 @@ NANO = Preset(
         batch=8,
         generator=OptimiserConfig(lr=1e-4, betas=(0.0, 0.99), clip=1.0, warmup=10),
         critic=OptimiserConfig(lr=1e-4, betas=(0.0, 0.99), clip=1.0, warmup=10),
-        levels=NoiseLevels(shift=2.0),
+        levels=NoiseLevels(shift=nano.SCHEDULE.shift),
         full_captions=0.3,
         rollout_uses=5,
         ema=0.95,
