@@ -5,7 +5,7 @@
     stream(graph, ...)       trace such a graph; its weights are read when they are written, one at a time
     write(...)               graphs and one file of weights beside them
 
-So memory holds the graph and the largest tensor, whatever the student's size (docs/performance.md has figures).
+So memory holds the graph and the largest tensor, twice where it is transposed (docs/student-5b.md has figures).
 """
 
 from __future__ import annotations
