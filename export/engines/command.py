@@ -26,10 +26,26 @@ def add_commands(commands: Commands, *, root: Path) -> None:
     check.add_argument("--capability", default="8.9", help="compute capability to build for (default: 8.9)")
     check.set_defaults(run=_check)
 
-    for command, profiles in ((check, ("prefill", "full")),):
+    check.add_argument("--root", type=Path, default=root, help=f"model repository (default: {root})")
+
+    build = commands.add_parser("tensorrt", help="build TensorRT engines for the GPU at hand, compare and seal them")
+    build.add_argument("--student", choices=["nano", "5b"], default="nano")
+    build.add_argument("--precision", choices=["fp32", "bf16", "fp8"], default="bf16")
+    build.add_argument("--root", type=Path, help=f"model repository with its graphs (default for nano: {root})")
+    build.add_argument("--out", type=Path, help="folder for the engines (default: `engines` in --root)")
+    build.add_argument(
+        "--reference", type=Path, help="the same student's graphs in fp32, to compare with (default for nano: --root)"
+    )
+    rounded = build.add_argument_group("fp8", "the student's linears are calibrated, and its graph is written anew")
+    rounded.add_argument("--calibration", type=Path, help="folder of NAME.person.EXT, NAME.garment.EXT, NAME.txt")
+    rounded.add_argument("--weights", type=Path, help="5b: folder of Wan2.2-TI2V-5B; nano: of its safetensors files")
+    rounded.add_argument("--network", type=Path, help="5b: a fine-tune of the backbone")
+    rounded.add_argument("--random-weights", action="store_true", help="5b: to measure with")
+    build.set_defaults(run=_tensorrt, own_root=root)
+
+    for command, profiles in ((check, ("prefill", "full")), (build, ("all",))):
         text = f"{_PROFILES} (default: {', '.join(profiles)})"
         command.add_argument("--profile", action="append", metavar="FILL[xBATCH]", help=text)
-        command.add_argument("--root", type=Path, default=root, help=f"model repository (default: {root})")
         command.set_defaults(default_profiles=profiles)
 
 
@@ -52,6 +68,43 @@ def _check(options: argparse.Namespace) -> int:
     except (FileNotFoundError, ValueError, ToolError) as error:
         return _refused(error)
     return 1 if failed else 0
+
+
+def _tensorrt(options: argparse.Namespace) -> int:
+    """Exit code 0: engines are built and sealed; 1: they do not build, or are beyond their bounds; 2: bad options."""
+    from export.engines.accuracy import engine_runner
+    from export.engines.builder import BuildError
+    from export.engines.library import ToolError, this_machine, use_tensorrt
+    from export.engines.make import AccuracyError, Order, Reference, make
+    from export.engines.profiles import profiles
+    from export.engines.sources import Source
+
+    try:
+        source = Source.of(options, default_root=options.own_root)
+        students = profiles(options.profile or options.default_profiles, source.manifest.geometry)
+        tensorrt = use_tensorrt()
+        machine = this_machine(tensorrt)
+        out = options.out or source.root / "engines"
+        compared = source.reference
+        reference = Reference(root=compared, feed=source.feed, runner=engine_runner) if compared else None
+        order = Order(
+            graphs=source.graphs(out / "graphs"),
+            geometry=source.manifest.geometry,
+            precision=source.precision,
+            profiles=students,
+            tensorrt=tensorrt,
+            machine=machine,
+            reference=reference,
+            made={"command": f"{_PROGRAM} tensorrt --student {options.student} --precision {options.precision}"},
+        )
+        for line in make(order, out):
+            print(line, flush=True)
+    except (BuildError, AccuracyError) as error:
+        print(error, file=sys.stderr)
+        return 1
+    except (FileNotFoundError, ValueError, ToolError) as error:
+        return _refused(error)
+    return 0
 
 
 def _graphs(root: Path, manifest: Manifest) -> list[Path]:

@@ -89,3 +89,37 @@ def test_without_the_wheels_check_names_them(repository: Path) -> None:
     assert done.returncode == 2
     assert "tensorrt-rtx-cu13-bindings==1.7.1.116" in done.stderr
     assert "Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (["--student", "5b"], "give --root FOLDER"),
+        (["--student", "5b", "--root", str(ROOT / "model_repository")], "is of 'nano'"),
+        (["--precision", "fp8"], "--calibration FOLDER goes with --precision fp8"),
+        (["--calibration", "/nowhere"], "--calibration FOLDER goes with --precision fp8"),
+        (["--precision", "fp8", "--calibration", "/nowhere"], "no folder /nowhere"),
+        (["--reference", "/nowhere"], "No such file or directory: '/nowhere/manifest.json'"),
+        (["--profile", "4"], "--profile 4: '4' is none of all"),
+        ([], "tensorrt is not installed"),
+    ],
+)
+def test_tensorrt_refuses_what_it_cannot_do_in_one_line(
+    options: list[str], message: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    if "--root" not in options and "5b" not in options:
+        options = ["--root", str(ROOT / "model_repository"), *options]
+    assert main(["tensorrt", "--out", str(tmp_path / "engines"), *options]) == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.startswith("python -m export: ")
+    assert message in line
+    assert not (tmp_path / "engines").exists()
+
+
+def test_an_unknown_student_or_precision_is_refused_with_what_there_is(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        main(["tensorrt", "--student", "14b"])
+    assert "invalid choice: '14b' (choose from 'nano', '5b')" in capsys.readouterr().err
+    with pytest.raises(SystemExit):
+        main(["tensorrt", "--precision", "int4"])
+    assert "invalid choice: 'int4' (choose from 'fp32', 'bf16', 'fp8')" in capsys.readouterr().err
