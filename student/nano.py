@@ -31,8 +31,8 @@ VAE = VaeConfig(
     temperal_downsample=(True, True),
     patch_size=4,
 )
-# Shift 5 is for frames of 880 tokens, where much noise hides little. In 24 tokens the last of four steps, at sigma 0.63,
-# would have to guess most of a frame; with shift 2 it is at 0.4.
+# Shift 5 is for frames of 880 tokens, where much noise hides little. In 24 tokens the last of four steps, at sigma
+# 0.63, would have to guess most of a frame; with shift 2 it is at 0.4.
 SCHEDULE = DenoisingSchedule(shift=2.0)
 TEXT = TextConfig(vocabulary=VOCABULARY, dim=64, ffn_dim=128, num_heads=4, num_layers=2)
 GEOMETRY = StudentGeometry(
