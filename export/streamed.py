@@ -85,7 +85,7 @@ def prepare(student: Student, weights: Readers, *, dtype: torch.dtype) -> Reader
     for parent_name, parent in network.named_modules():
         for name, _ in list(parent.named_parameters(recurse=False)):
             path = f"{parent_name}.{name}".removeprefix(".")
-            if path.startswith("time_") or name == "modulation":
+            if path.startswith("time_"):
                 real = weights[f"network.{path}"]().to(dtype)
                 setattr(parent, name, nn.Parameter(real, requires_grad=False))
     inference.prepare(network, student.schedule)

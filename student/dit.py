@@ -115,10 +115,14 @@ class Block(nn.Module):
         """Shift, scale and gate of attention and of feed-forward: [B, F, 6, dim] float32, from the projected time."""
         return self.modulation.float() + condition
 
+    def prompt(self, text: Tensor) -> KeysAndValues:
+        """What cross-attention makes of a text [B, T, dim], whatever asks: [B, T, H, D] each."""
+        return self.cross_attn.keys(text), self.cross_attn.values(text)
+
     def forward(
         self,
         x: Tensor,
-        vectors: Tensor,
+        condition: Tensor,
         text: Tensor | KeysAndValues,
         new_rotation: Rotation,
         past_rotation: Rotation,
@@ -130,14 +134,16 @@ class Block(nn.Module):
 
         Args:
             x: [B, F, N, dim] tokens.
-            vectors: [B, F, 6, dim] float32, what `vectors` returns.
+            condition: [B, F, 6, dim] float32, the projected time.
             text: [B, T, dim], or the keys and values computed from it.
             past_k, past_v: [B, S*N, H, D], keys before rotation; None: nothing is cached.
 
         Returns:
             x, and the new tokens' keys (before rotation) and values, [B, F*N, H, D].
         """
-        shift, scale, gate, ffn_shift, ffn_scale, ffn_gate = vectors.unsqueeze(-2).unbind(2)  # [B, F, 1, dim] each
+        shift, scale, gate, ffn_shift, ffn_scale, ffn_gate = (
+            self.vectors(condition).unsqueeze(-2).unbind(2)
+        )  # [B, F, 1, dim] each
         attention = self.self_attn
         h = _modulate(self.norm1(x), shift, scale).flatten(1, 2)
         q, k, v = attention.project(h)
@@ -166,12 +172,12 @@ class Head(nn.Module):
         self.modulation = nn.Parameter(torch.randn(1, 2, config.dim) / math.sqrt(config.dim))
 
     def vectors(self, time: Tensor) -> Tensor:
-        """Shift and scale: [B, F, 2, dim] float32, from the time embedding [B, F, dim]."""
-        return self.modulation.float() + time.float().unsqueeze(2)
+        """Shift and scale: [B, F, 2, dim] float32, from the time embedding [B, F, 1, dim]."""
+        return self.modulation.float() + time
 
-    def forward(self, x: Tensor, vectors: Tensor) -> Tensor:
-        """[B, F, N, dim] tokens and what `vectors` returns -> [B, F, N, patch pixels x channels]."""
-        shift, scale = vectors.unsqueeze(-2).unbind(2)
+    def forward(self, x: Tensor, time: Tensor) -> Tensor:
+        """[B, F, N, dim] tokens and the time embedding [B, F, 1, dim] -> [B, F, N, patch pixels x channels]."""
+        shift, scale = self.vectors(time).unsqueeze(-2).unbind(2)
         out: Tensor = self.head(_modulate(self.norm(x), shift, scale))
         return out
 
@@ -233,29 +239,31 @@ class CausalDiT(nn.Module):
         grid = (latent.shape[-2] // self.config.patch[0], latent.shape[-1] // self.config.patch[1])
         new_rotation = self.rope(position, grid)
         past_rotation = self.rope(past_position, grid)
-        vectors = self.time_vectors(timestep) if self.time_table is None else self.time_table(timestep)
+        condition, time = self.embedded_time(timestep) if self.time_table is None else self.time_table(timestep)
         prompt: Sequence[Tensor | KeysAndValues] = (
             [self._embedded(text)] * self.config.num_layers if isinstance(text, Tensor) else text
         )
         x = self._patchify(latent.to(self.dtype), grid)
         new_k, new_v = [], []
-        layers = zip(self.blocks, vectors[:-1], prompt, past_k, past_v, strict=True)
-        for block, layer_vectors, layer_text, layer_k, layer_v in layers:
-            x, k, v = block(x, layer_vectors, layer_text, new_rotation, past_rotation, layer_k, layer_v, mask)
+        layers = zip(self.blocks, prompt, past_k, past_v, strict=True)
+        for block, layer_text, layer_k, layer_v in layers:
+            x, k, v = block(x, condition, layer_text, new_rotation, past_rotation, layer_k, layer_v, mask)
             new_k.append(k)
             new_v.append(v)
-        return self._unpatchify(self.head(x, vectors[-1]), grid), new_k, new_v
+        return self._unpatchify(self.head(x, time), grid), new_k, new_v
 
-    def time_vectors(self, timestep: Tensor) -> list[Tensor]:
-        """What modulates every layer [B, F, 6, dim] and last the head [B, F, 2, dim], float32, at timesteps [B, F]."""
+    def embedded_time(self, timestep: Tensor) -> tuple[Tensor, ...]:
+        """Of timesteps [B, F]: what layers [B, F, 6, dim] and head [B, F, 1, dim] add their modulation to, float32.
+
+        They add it themselves, in their own pass, for only there has FSDP their weights whole.
+        """
         time = self.time_embedding(torch.cat(self.time_sinusoids(timestep), dim=-1).to(self.dtype))
-        condition = self.time_projection(time).unflatten(-1, (6, -1)).float()
-        return [*(block.vectors(condition) for block in self.layers), self.head.vectors(time)]
+        return self.time_projection(time).unflatten(-1, (6, -1)).float(), time.float().unsqueeze(2)
 
     def prompt(self, text_context: Tensor) -> Prompt:
         """Keys and values of a prompt [B, T, D_text], which `forward` takes in its stead."""
         text = self._embedded(text_context)
-        return tuple((block.cross_attn.keys(text), block.cross_attn.values(text)) for block in self.layers)
+        return tuple(block.prompt(text) for block in self.layers)
 
     def attend_all(
         self,

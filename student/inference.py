@@ -18,7 +18,7 @@ def prepare(network: CausalDiT, schedule: DenoisingSchedule, *, tables: bool = T
     """Change `network` in place, on whatever device it is, and return it.
 
     Args:
-        tables: look modulation up for the schedule's timesteps; at any other the flow is NaN.
+        tables: look the embedded time up for the schedule's timesteps; at any other the flow is NaN.
         fused: one product for queries, keys and values of self-attention.
     """
     if tables:
@@ -31,10 +31,10 @@ def prepare(network: CausalDiT, schedule: DenoisingSchedule, *, tables: bool = T
 
 @torch.no_grad()
 def time_table(network: CausalDiT, schedule: DenoisingSchedule) -> TimeTable:
-    """The network's modulation at the schedule's timesteps, condition frames' 0 included."""
+    """The network's embedded time at the schedule's timesteps, condition frames' 0 included."""
     timesteps = sorted({step.timestep for step in schedule.passes()})
-    at = torch.tensor(timesteps, dtype=torch.float32, device=network.head.modulation.device)
-    return TimeTable(at, [vectors[0] for vectors in network.time_vectors(at[None])])
+    at = torch.tensor(timesteps, dtype=torch.float32, device=next(network.time_embedding.parameters()).device)
+    return TimeTable(at, [vectors[0] for vectors in network.embedded_time(at[None])])
 
 
 @torch.no_grad()

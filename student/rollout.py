@@ -26,7 +26,7 @@ from contract.cache_plan import (
 )
 from contract.geometry import StudentGeometry
 from contract.schedule import DenoisingSchedule, Pass, noise_counter
-from student.dit import CausalDiT, Prompt
+from student.dit import CausalDiT
 from student.kv_cache import KvCache
 from student.vae import StreamingVae
 
@@ -72,7 +72,6 @@ class LatentStream:
         self.cache = KvCache(geometry, batch=batch, dtype=network.dtype, device=self._device)
         self.state = CacheState(geometry=geometry, position_mode=position_mode)
         self._text: Tensor | None = None
-        self._prompt: Prompt = ()
 
     def start(self, reference: Tensor, garment: Tensor, text_context: Tensor) -> Tensor:
         """Begin segment 0 from latents [B, C, h, w] and text [B, T, D_text]; returns the prefill's flow."""
@@ -94,7 +93,7 @@ class LatentStream:
             The pass's flow [B, 1 or 2, C, h, w], of no use but for comparisons.
         """
         if text_context is not None:
-            self._text, self._prompt = text_context, self._network.prompt(text_context)
+            self._text = text_context
         latent = torch.stack([conditions[role] for role in plan.conditions], dim=1)
         flow = self._pass(plan.condition_pass, latent, timestep=0)
         self.state = plan.after
@@ -142,8 +141,7 @@ class LatentStream:
         flow, new_k, new_v = self._network(
             latent,
             torch.full(latent.shape[:2], float(timestep), device=self._device),
-            # Gradients reach the prompt's keys and values only where the pass itself computes them.
-            self._text if torch.is_grad_enabled() else self._prompt,
+            self._text,
             self._positions(plan.positions),
             self._positions(plan.past_positions),
             past_k,

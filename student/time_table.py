@@ -1,4 +1,4 @@
-"""AdaLN's vectors looked up: a schedule has five timesteps, and only of them are they ever asked for."""
+"""Time embeddings looked up: a schedule has five timesteps, and only of them are they ever asked for."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ from torch import Tensor, nn
 
 
 class TimeTable(nn.Module):
-    """What `CausalDiT.time_vectors` returns, kept for the few timesteps that occur."""
+    """What `CausalDiT.embedded_time` returns, kept for the few timesteps that occur."""
 
     timesteps: Tensor
     vectors: Tensor
 
     def __init__(self, timesteps: Tensor, vectors: Sequence[Tensor]) -> None:
-        """timesteps [P]; vectors: for each layer [P, 6, dim], and last the head's [P, 2, dim]."""
+        """timesteps [P]; vectors: of the layers [P, 6, dim] and of the head [P, 1, dim]."""
         super().__init__()
         self._counts = [layer.shape[1] for layer in vectors]
         rows = torch.cat(tuple(vectors), dim=1)
@@ -26,7 +26,7 @@ class TimeTable(nn.Module):
         self.register_buffer("vectors", F.pad(rows, (0, 0, 0, 0, 0, 1), value=math.nan), persistent=False)
 
     def forward(self, timestep: Tensor) -> tuple[Tensor, ...]:
-        """[B, F] -> for each layer [B, F, 6, dim], and last [B, F, 2, dim], float32."""
+        """[B, F] -> of the layers [B, F, 6, dim] and of the head [B, F, 1, dim], float32."""
         rows = len(self.timesteps)
         before_end = torch.arange(rows, 0, -1, device=timestep.device)
         row = rows - ((timestep.unsqueeze(-1) == self.timesteps) * before_end).sum(-1)

@@ -340,10 +340,15 @@ TINY = Preset(
         NANO.teacher, steps=60, batch=8, optimiser=_from_nothing(5e-3, warmup=5), levels=NoiseLevels(), ema=0.9
     ),
     forcing=replace(
-        NANO.forcing, steps=60, batch=8, optimiser=_from_nothing(5e-3, warmup=5), levels=_NANO_LEVELS, ema=0.9
+        NANO.forcing,
+        steps=60,
+        batch=8,
+        optimiser=_from_nothing(5e-3, warmup=5),
+        levels=NoiseLevels(few_step_share=0.5),
+        ema=0.9,
     ),
     reward=replace(NANO.reward, steps=200, batch=8, width=16, optimiser=_from_nothing(1e-2, warmup=5)),
-    dmd=replace(NANO.dmd, steps=4, batch=4, critic_steps=2, rollout_uses=1),
+    dmd=replace(NANO.dmd, steps=4, batch=4, critic_steps=2, rollout_uses=1, levels=NoiseLevels()),
     consistency=replace(NANO.consistency, steps=10, batch=4, levels=8),
 )
 

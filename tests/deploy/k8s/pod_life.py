@@ -22,6 +22,8 @@ from tests.deploy.k8s.manifests import one, overlay
 
 TOKEN = "sesame"
 VIDEO_S = 4.0
+DRAIN_VIDEO_S = 15.0
+"""Well beyond preStop's pause, so that the session still runs when the drain begins."""
 
 
 def prepare(folder: Path) -> Pod:
@@ -90,14 +92,14 @@ def _until_unready(pod: Pod) -> None:
 async def life(pod: Pod) -> dict[str, Any]:
     report: dict[str, Any] = {"started": await asyncio.to_thread(pod.start)}
 
-    opening: dict[str, Any] = {"person": PERSON, "garment": GARMENT, "prompt": "She turns.", "max_duration_s": VIDEO_S}
+    opening: dict[str, Any] = {"person": PERSON, "garment": GARMENT, "prompt": "She turns."}
     async with AsyncChameleon("127.0.0.1:50051", token=TOKEN) as client:
-        async with client.open_session(**opening, format=MediaFormat.H264) as session:
+        async with client.open_session(**opening, format=MediaFormat.H264, max_duration_s=VIDEO_S) as session:
             reader = Reader(session)
             await reader.until(1)
             pod.restart_sidecar()
             report["sidecar_restarted"] = await reader.to_end()
-        async with client.open_session(**opening, format=MediaFormat.H264) as session:
+        async with client.open_session(**opening, format=MediaFormat.H264, max_duration_s=DRAIN_VIDEO_S) as session:
             reader = Reader(session)
             await reader.until(1)
             ending = asyncio.create_task(asyncio.to_thread(pod.terminate))

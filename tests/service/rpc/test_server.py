@@ -107,7 +107,7 @@ async def test_calls_beyond_the_limit_are_refused_and_health_checks_are_not(sett
 
 
 async def test_draining_serves_what_runs_and_opens_nothing_new(api: Api) -> None:
-    reader = await interact(api, create_request(max_duration=600.0))
+    reader = await interact(api, create_request(max_duration=3600.0))
     await reader.until_chunks(1)
     name, garment = reader.events[0].started.session.name, await api.add_garment(9)
     draining = asyncio.ensure_future(api.app.drain(3.0))
@@ -167,13 +167,16 @@ async def test_a_message_beyond_the_limit_is_refused(api: Api) -> None:
 
 
 async def test_metrics_tell_what_happened(api: Api) -> None:
-    reader = await interact(api, create_request(max_duration=600.0))
+    reader = await interact(api, create_request(max_duration=3600.0))
     await reader.until_chunks(2)
     await reader.call.write(pb.InteractRequest(switch_garment=switch("e", await api.add_garment(9))))
     await reader.until("switch_applied")
     await reader.until_chunks(len(reader.chunks) + 2)
     await refusal(api.sessions.GetSession(pb.GetSessionRequest(name="x")))
-    metrics = await scrape(api)
+    for _ in range(100):  # sessions are counted ten times a second
+        if 'chameleon_sessions{state="streaming"} 1.0' in (metrics := await scrape(api)):
+            break
+        await asyncio.sleep(0.05)
     for line in (
         "chameleon_engine_up 1.0",
         "chameleon_session_capacity 4.0",
