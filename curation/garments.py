@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict
-
+from curation.attempts import judged
 from curation.clip import Clip
-from curation.config import Config, GarmentRules, Limits
+from curation.config import Config
 from curation.ledger import Entry, Outcome, Reason, Stage
 from curation.retrieval import Wardrobe
-from curation.roles import Dresser, Garment, GarmentType, Inspector, PictureMarks
+from curation.roles import Dresser, Garment, GarmentType, Inspector
 from curation.store import Store, read_picture, write_picture
 
 PICTURE = "picture"
@@ -28,26 +27,19 @@ def take_off(store: Store, config: Config, dresser: Dresser, inspector: Inspecto
         if not file.exists():
             write_picture(file, dresser.take_off(view, attempt=attempt))
         marks = inspector.picture(view, read_picture(file))
-        ledger.add(_entry(marks, config.garment, attempt, f"{dresser.name}, {inspector.name}"))
+        ledger.add(
+            judged(
+                marks,
+                config.garment,
+                _REASONS,
+                stage=Stage.GARMENT,
+                check=PICTURE,
+                attempt=attempt,
+                model=f"{dresser.name}, {inspector.name}",
+            )
+        )
     if ledger.discarded is None:
         ledger.close(Stage.GARMENT)
-
-
-def _entry(marks: PictureMarks, rules: GarmentRules, attempt: int, model: str) -> Entry:
-    scores = asdict(marks)
-    limits = {name: Limits(least=getattr(rules, name)) for name in scores}
-    reason = next((_REASONS[name] for name, mark in scores.items() if not limits[name].hold(mark)), None)
-    failed = Outcome.DISCARDED if attempt == rules.attempts else Outcome.RETRY
-    return Entry(
-        stage=Stage.GARMENT,
-        check=PICTURE,
-        outcome=failed if reason else Outcome.KEPT,
-        reason=reason,
-        scores={name: float(mark) for name, mark in scores.items()},
-        limits=limits,
-        attempt=attempt,
-        model=model,
-    )
 
 
 def classify(store: Store, inspector: Inspector, clip: Clip) -> None:

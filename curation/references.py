@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 
+from curation.attempts import judged
 from curation.clip import Clip, View
 from curation.config import Config, Limits, ReferenceRules
 from curation.ledger import Entry, Ledger, Outcome, Reason, Stage
 from curation.retrieval import Wardrobe
-from curation.roles import Dresser, Garment, Inspector, ReferenceMarks
+from curation.roles import Dresser, Garment, Inspector
 from curation.store import Store, read_picture, write_picture
 
 COMPATIBLE = "compatible"
@@ -36,7 +37,18 @@ def dress(store: Store, config: Config, dresser: Dresser, inspector: Inspector, 
         if not file.exists():
             write_picture(file, dresser.put_on(view, garment, attempt=attempt))
         marks = inspector.reference(view, garment, read_picture(file))
-        ledger.add(_entry(marks, garment, rules, attempt, f"{dresser.name}, {inspector.name}"))
+        ledger.add(
+            judged(
+                marks,
+                rules,
+                _REASONS,
+                stage=Stage.REFERENCE,
+                check=REFERENCE,
+                attempt=attempt,
+                model=f"{dresser.name}, {inspector.name}",
+                data={"garment": garment.view.clip.id},
+            )
+        )
     if ledger.discarded is None:
         ledger.close(Stage.REFERENCE)
 
@@ -89,22 +101,4 @@ def _nothing_to_wear(candidates: int) -> Entry:
         reason=Reason.NO_OTHER_GARMENT,
         note=f"{candidates} other garments of the type were asked about",
         data={"garment": None},
-    )
-
-
-def _entry(marks: ReferenceMarks, garment: Garment, rules: ReferenceRules, attempt: int, model: str) -> Entry:
-    scores = asdict(marks)
-    limits = {name: Limits(least=getattr(rules, name)) for name in scores}
-    reason = next((_REASONS[name] for name, mark in scores.items() if not limits[name].hold(mark)), None)
-    failed = Outcome.DISCARDED if attempt == rules.attempts else Outcome.RETRY
-    return Entry(
-        stage=Stage.REFERENCE,
-        check=REFERENCE,
-        outcome=failed if reason else Outcome.KEPT,
-        reason=reason,
-        scores={name: float(mark) for name, mark in scores.items()},
-        limits=limits,
-        attempt=attempt,
-        model=model,
-        data={"garment": garment.view.clip.id},
     )
