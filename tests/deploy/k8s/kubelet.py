@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import Any
 
 import grpc
-import grpc._channel  # grpc imports it at first use, and the first probes' threads would race for it
+import grpc._channel  # grpc would import it at first use, when the pod's /tmp may hide where packages lie
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
 from tests.deploy.k8s.manifests import Object, config_map, quantity

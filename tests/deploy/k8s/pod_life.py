@@ -21,6 +21,8 @@ from tests.deploy.k8s.kubelet import Image, Pod, healthy
 from tests.deploy.k8s.manifests import one, overlay
 
 TOKEN = "sesame"
+PICTURES = (PERSON.read_bytes(), GARMENT.read_bytes())
+"""Read before the pod's own /tmp hides whatever lies there, this project too if it was cloned there."""
 VIDEO_S = 4.0
 DRAIN_VIDEO_S = 15.0
 """Well beyond preStop's pause, so that the session still runs when the drain begins."""
@@ -92,7 +94,7 @@ def _until_unready(pod: Pod) -> None:
 async def life(pod: Pod) -> dict[str, Any]:
     report: dict[str, Any] = {"started": await asyncio.to_thread(pod.start)}
 
-    opening: dict[str, Any] = {"person": PERSON, "garment": GARMENT, "prompt": "She turns."}
+    opening: dict[str, Any] = {"person": PICTURES[0], "garment": PICTURES[1], "prompt": "She turns."}
     async with AsyncChameleon("127.0.0.1:50051", token=TOKEN) as client:
         async with client.open_session(**opening, format=MediaFormat.H264, max_duration_s=VIDEO_S) as session:
             reader = Reader(session)
