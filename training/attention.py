@@ -15,10 +15,13 @@ from torch.nn.attention.flex_attention import BlockMask, create_block_mask, flex
 
 from student.dit import Attend
 
+_FLEX_FROM = 4096
+"""Tokens from which compiling FlexAttention pays; its blocks of 128 tokens would hide little of a shorter mask."""
+
 
 def attend(frames: Tensor, *, tokens_per_frame: int, device: torch.device) -> Attend:
     """The fastest way on a device; `frames` [n, n] bool says which frame attends which."""
-    if device.type == "cuda":
+    if device.type == "cuda" and len(frames) * tokens_per_frame >= _FLEX_FROM:
         block_mask = flex_mask(frames, tokens_per_frame=tokens_per_frame, device=device)
         compiled = torch.compile(flex_attention, dynamic=False)
         return lambda q, k, v: compiled(q, k, v, block_mask=block_mask)

@@ -39,4 +39,6 @@ def contexts(encoder: TextEncoder, captions: Sequence[str], *, length: int, devi
 
 def drop(captions: Sequence[str], chance: Tensor, *, share: float) -> list[str]:
     """Leave out a share of the captions, so that the network learns guidance; `chance` [B] in [0, 1) decides."""
-    return [EMPTY if leave_out else caption for caption, leave_out in zip(captions, chance < share, strict=True)]
+    return [
+        EMPTY if leave_out else caption for caption, leave_out in zip(captions, (chance < share).tolist(), strict=True)
+    ]

@@ -22,6 +22,7 @@ def place(*, sharded: bool = True) -> Iterator[Place]:
         sharded: a group shares the weights out (FSDP2); else each process holds them whole and gradients are averaged.
     """
     cuda = torch.cuda.is_available()
+    torch.set_float32_matmul_precision("high")  # TensorFloat-32 on a GPU, as convolutions there have it by default
     if "WORLD_SIZE" not in os.environ:
         yield Place(device=torch.device("cuda" if cuda else "cpu"))
         return

@@ -1,4 +1,7 @@
-"""Randomness as a function of (seed, stage, step, sample): nothing to save, and the same on one process or many."""
+"""Randomness as a function of (seed, stage, step, sample): nothing to save, and the same on one process or many.
+
+Numbers are drawn where they are used, so that a GPU and a CPU draw different ones.
+"""
 
 from __future__ import annotations
 
@@ -49,28 +52,28 @@ class Draws:
     def __init__(self, *key: int | str, batch: int, share: Share = WHOLE, device: torch.device | str = "cpu") -> None:
         rows = share.rows(batch)
         self.device = torch.device(device)
-        self._streams = [_generator(*key, sample) for sample in range(rows.start, rows.stop)]
+        self._streams = [_generator(*key, sample, device=self.device) for sample in range(rows.start, rows.stop)]
         self._common = _generator(*key, "common")
 
     def normal(self, *shape: int) -> Tensor:
         """[B, *shape] standard normal."""
-        return self._each(lambda stream: torch.randn(shape, generator=stream))
+        return self._each(lambda stream: torch.randn(shape, generator=stream, device=self.device))
 
     def uniform(self, *shape: int) -> Tensor:
         """[B, *shape] in [0, 1)."""
-        return self._each(lambda stream: torch.rand(shape, generator=stream))
+        return self._each(lambda stream: torch.rand(shape, generator=stream, device=self.device))
 
     def whole(self, high: int, *shape: int) -> Tensor:
         """[B, *shape] whole numbers in [0, high)."""
-        return self._each(lambda stream: torch.randint(high, shape, generator=stream))
+        return self._each(lambda stream: torch.randint(high, shape, generator=stream, device=self.device))
 
     def common(self, high: int) -> int:
         """One whole number in [0, high), the same for every sample and process."""
         return int(torch.randint(high, (), generator=self._common))
 
     def _each(self, draw: Callable[[torch.Generator], Tensor]) -> Tensor:
-        return torch.stack([draw(stream) for stream in self._streams]).to(self.device)
+        return torch.stack([draw(stream) for stream in self._streams])
 
 
-def _generator(*key: int | str) -> torch.Generator:
-    return torch.Generator().manual_seed(seed_of(*key))
+def _generator(*key: int | str, device: torch.device | str = "cpu") -> torch.Generator:
+    return torch.Generator(device).manual_seed(seed_of(*key))

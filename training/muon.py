@@ -15,16 +15,16 @@ _ITERATIONS = 5
 _EPS = 1e-7
 
 
-def orthogonalised(gradient: Tensor) -> Tensor:
-    """The nearest semi-orthogonal matrix to [rows, columns], roughly: singular values end within 0.7 .. 1.2."""
+def orthogonalised(gradients: Tensor) -> Tensor:
+    """The nearest semi-orthogonal matrices to [n, rows, columns], roughly: singular values end within 0.7 .. 1.2."""
     a, b, c = _COEFFICIENTS
-    tall = gradient.shape[0] > gradient.shape[1]
-    x = gradient.T if tall else gradient
-    x = x / (x.norm() + _EPS)
+    tall = gradients.shape[1] > gradients.shape[2]
+    x = gradients.mT if tall else gradients
+    x = x / (x.norm(dim=(1, 2), keepdim=True) + _EPS)
     for _ in range(_ITERATIONS):
-        gram = x @ x.T
-        x = torch.addmm(x, torch.addmm(gram, gram, gram, beta=b, alpha=c), x, beta=a)
-    return x.T if tall else x
+        gram = x @ x.mT
+        x = torch.baddbmm(x, torch.baddbmm(gram, gram, gram, beta=b, alpha=c), x, beta=a)
+    return x.mT if tall else x
 
 
 class Muon(Optimizer):
@@ -63,11 +63,24 @@ class Muon(Optimizer):
 def _shared_out(matrices: list[Tensor]) -> list[Tensor]:
     """Each orthogonalised. Processes that train together hold the same matrices, so each does its part of them."""
     if not dist.is_initialized() or not matrices:
-        return [orthogonalised(matrix) for matrix in matrices]
+        return _each_orthogonalised(matrices)
     rank, world = dist.get_rank(), dist.get_world_size()
     by_size = sorted(range(len(matrices)), key=lambda i: matrices[i].numel())
-    mine = set(by_size[rank::world])
-    done = [orthogonalised(matrix) if i in mine else torch.zeros_like(matrix) for i, matrix in enumerate(matrices)]
+    mine = by_size[rank::world]
+    done = [torch.zeros_like(matrix) for matrix in matrices]
+    for i, matrix in zip(mine, _each_orthogonalised([matrices[i] for i in mine]), strict=True):
+        done[i] = matrix
     flat = torch._utils._flatten_dense_tensors(done)
     dist.all_reduce(flat)
     return list(torch._utils._unflatten_dense_tensors(flat, done))
+
+
+def _each_orthogonalised(matrices: list[Tensor]) -> list[Tensor]:
+    """Those of one shape together: a GPU would spend more time on starting small products than on doing them."""
+    alike: dict[torch.Size, list[int]] = {}
+    for i, matrix in enumerate(matrices):
+        alike.setdefault(matrix.shape, []).append(i)
+    done: dict[int, Tensor] = {}
+    for places in alike.values():
+        done |= zip(places, orthogonalised(torch.stack([matrices[i] for i in places])), strict=True)
+    return [done[i] for i in range(len(matrices))]

@@ -1,4 +1,5 @@
-"""Every number of a training, by name: `tiny` for tests, `nano` for the embedded student, `paper_5b` as published."""
+"""Every number of a training, by name: `tiny` for tests, `nano` for the embedded student, `nano_gpu` where a
+GPU trains it, `paper_5b` as published."""
 
 from __future__ import annotations
 
@@ -295,6 +296,26 @@ NANO = Preset(
     ),
 )
 
+_NANO_CODEC = NANO.codec
+assert _NANO_CODEC is not None
+NANO_GPU = replace(
+    NANO,
+    name="nano_gpu",
+    codec=replace(
+        _NANO_CODEC,
+        phases=(
+            CodecPhase(until=800, samples=24, frames=1, crop=(192, 128)),
+            CodecPhase(until=1600, samples=24, frames=9, crop=(192, 128)),
+        ),
+        shards=96,
+    ),
+    teacher=replace(NANO.teacher, steps=2000, batch=128, optimiser=_from_nothing(3e-3, warmup=50)),
+    forcing=replace(NANO.forcing, steps=4000, batch=128),
+    reward=replace(NANO.reward, batch=64),
+    dmd=replace(NANO.dmd, batch=64, rollout_uses=1),
+    consistency=replace(NANO.consistency, batch=64),
+)
+
 _TINY_GEOMETRY = StudentGeometry(
     name="tiny",
     dim=48,
@@ -352,4 +373,4 @@ TINY = Preset(
     consistency=replace(NANO.consistency, steps=10, batch=4, levels=8),
 )
 
-PRESETS = {preset.name: preset for preset in (TINY, NANO, PAPER_5B)}
+PRESETS = {preset.name: preset for preset in (TINY, NANO, NANO_GPU, PAPER_5B)}

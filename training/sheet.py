@@ -23,13 +23,14 @@ class Sheets:
 
     @torch.no_grad()
     def __call__(self, sampled: Sampled, path: Path) -> None:
+        device = self._vae.mean.device
         rows = [
             torch.cat(
                 [*(frames(self._vae, latent[None]) for latent in shown), frames(self._vae, video)[:: self._every]]
             )
-            for shown, video in zip(sampled.conditions.cpu(), sampled.video.cpu(), strict=True)
+            for shown, video in zip(sampled.conditions.to(device), sampled.video.to(device), strict=True)
         ]
-        Image.fromarray(_grid(torch.stack(rows)).numpy()).save(path)
+        Image.fromarray(_grid(torch.stack(rows).cpu()).numpy()).save(path)
 
 
 def frames(vae: StreamingVae, latents: Tensor) -> Tensor:

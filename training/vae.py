@@ -17,10 +17,10 @@ import torch
 import torch.nn.functional as F
 from diffusers import AutoencoderKLWan
 from diffusers.models.autoencoders.autoencoder_kl_wan import WanCausalConv3d, unpatchify
-from numpy.typing import NDArray
 from torch import Tensor
 
 from student.checkpoint import load, same_name
+from training.clips import Clips, Streams
 from training.draws import Draws, Share
 from training.place import Place
 from training.presets import CodecConfig, CodecPhase
@@ -35,7 +35,7 @@ _LOG_VARIANCE = -4.0
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class VaeBatch:
-    """Pixels in [-1, 1]: pictures [P, 3, 1, H, W] whole, clips [B, 3, T, h, w] cropped."""
+    """uint8 frames: pictures [P, 1, H, W, 3] whole, clips [B, T, h, w, 3] cropped."""
 
     pictures: Tensor
     clips: Tensor | None
@@ -47,15 +47,23 @@ class VaeStage:
     Args:
         size: rows and columns of a frame.
         init: weights of a codec to train on; its latents change. None: from nothing.
+        clips: what it sees; None: it draws for itself.
     """
 
     name = "vae"
 
     def __init__(
-        self, config: CodecConfig, *, size: tuple[int, int], seed: int, place: Place, init: Path | None = None
+        self,
+        config: CodecConfig,
+        *,
+        size: tuple[int, int],
+        seed: int,
+        place: Place,
+        init: Path | None = None,
+        clips: Clips | None = None,
     ) -> None:
         self.steps = config.steps
-        self._config, self._size, self._seed, self._place = config, size, seed, place
+        self._config, self._size, self._seed, self._place, self._clips = config, size, seed, place, clips
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)
             self.vae = config.network.build().train()
@@ -70,7 +78,7 @@ class VaeStage:
 
     def step(self, step: int) -> dict[str, float]:
         phase, share, device = self._config.phase(step), self._place.share, self._place.device
-        batch = draw_batch(phase, self._size, seed=self._seed, step=step, share=share)
+        batch = draw_batch(phase, self._size, seed=self._seed, step=step, share=share, clips=self._clips)
         draws = Draws(self._seed, self.name, step, batch=share.world, share=share, device=device)
         with single_frames_are_pictures():
             parts = loss(self.vae, batch, kl_weight=self._config.kl_weight, draws=draws)
@@ -88,25 +96,39 @@ class VaeStage:
     def sample(self) -> Sampled:
         """What the codec, as it is, makes of pictures and clips of the training's world."""
         samples = [draw_sample(seed, Split.TRAIN, frames=17, size=self._size) for seed in range(_SHOWN)]
-        conditions = [_pixels(np.stack((sample.reference, sample.product))[:, None]) for sample in samples]
-        clips = [_pixels(sample.clip[None]) for sample in samples]
+        conditions = [
+            _pixels(torch.from_numpy(np.stack((sample.reference, sample.product))[:, None])) for sample in samples
+        ]
+        clips = [_pixels(torch.from_numpy(sample.clip[None])) for sample in samples]
         return Sampled(
             conditions=torch.stack([means(self.vae, pixels.to(self._place.device))[:, :, 0] for pixels in conditions]),
             video=torch.stack([means(self.vae, pixels.to(self._place.device))[0].transpose(0, 1) for pixels in clips]),
         )
 
 
-def draw_batch(phase: CodecPhase, size: tuple[int, int], *, seed: int, step: int, share: Share) -> VaeBatch:
-    """This process's part of what a step sees: a function of (seed, step)."""
-    pictures, clips = [], []
+def draw_batch(
+    phase: CodecPhase, size: tuple[int, int], *, seed: int, step: int, share: Share, clips: Clips | None = None
+) -> VaeBatch:
+    """This process's part of what a step sees: a function of (seed, step), and of `clips` where there are any."""
+    pictures, cut = [], []
     for number in range(*share.rows(phase.samples * share.world).indices(phase.samples * share.world)):
         random = np.random.default_rng((seed, step, number))
-        sample = draw_sample(int(random.integers(2**62)), Split.TRAIN, frames=phase.frames, size=size)
-        pictures += [sample.reference, sample.clip[0] if number % 2 else sample.product]
+        streams = _drawn(random, phase, size) if clips is None else clips.stream(int(random.integers(len(clips))))
+        clip = streams.clip[0]
+        first = int(random.integers(len(clip) - phase.frames + 1))
+        clip = clip[first : first + phase.frames]
+        pictures += [streams.reference[0], clip[0] if number % 2 else streams.product[0]]
         rows, columns = (_part(random, whole, part) for whole, part in zip(size, phase.crop, strict=True))
-        clips.append(sample.clip[:, rows, columns])
-    clip = None if phase.frames == 1 else _pixels(np.stack(clips))
-    return VaeBatch(pictures=_pixels(np.stack(pictures)[:, None]), clips=clip)
+        cut.append(clip[:, rows, columns])
+    return VaeBatch(
+        pictures=torch.from_numpy(np.stack(pictures)[:, None]),
+        clips=None if phase.frames == 1 else torch.from_numpy(np.stack(cut)),
+    )
+
+
+def _drawn(random: np.random.Generator, phase: CodecPhase, size: tuple[int, int]) -> Streams:
+    sample = draw_sample(int(random.integers(2**62)), Split.TRAIN, frames=phase.frames, size=size)
+    return Streams(reference=sample.reference[None], product=sample.product[None], clip=sample.clip[None], captions=())
 
 
 def start_as_pictures(vae: AutoencoderKLWan) -> None:
@@ -138,10 +160,10 @@ def start_certain(vae: AutoencoderKLWan) -> None:
 def loss(vae: AutoencoderKLWan, batch: VaeBatch, *, kl_weight: float, draws: Draws) -> dict[str, Tensor]:
     """The weighted sum, `loss`, and its parts; PSNR in dB for people."""
     parts: dict[str, list[Tensor]] = {}
-    for pixels in (batch.pictures, batch.clips):
-        if pixels is None:
+    for frames in (batch.pictures, batch.clips):
+        if frames is None:
             continue
-        pixels = pixels.to(draws.device)
+        pixels = _pixels(frames.to(draws.device))
         mean, log_variance = vae._encode(pixels).chunk(2, dim=1)
         log_variance = log_variance.clamp(-20, 10)
         noise = draws.normal(*mean.shape)[0]
@@ -184,7 +206,7 @@ def statistics(vae: AutoencoderKLWan, size: tuple[int, int], *, seed: int) -> tu
         sample = draw_sample(sample_seed, Split.TRAIN, frames=17, size=size)
         pictures = np.stack((sample.reference, sample.product))[:, None]
         latents += [
-            means(vae, _pixels(pixels).to(device)).transpose(0, 1).flatten(1)
+            means(vae, _pixels(torch.from_numpy(pixels).to(device))).transpose(0, 1).flatten(1)
             for pixels in (sample.clip[None], pictures)
         ]
     deviation, mean = torch.std_mean(torch.cat(latents, dim=1), dim=1)
@@ -238,6 +260,6 @@ def _part(random: np.random.Generator, whole: int, part: int) -> slice:
     return slice(first, first + part)
 
 
-def _pixels(frames: NDArray[np.uint8]) -> Tensor:
+def _pixels(frames: Tensor) -> Tensor:
     """[B, T, H, W, 3] uint8 -> [B, 3, T, H, W] in [-1, 1]."""
-    return torch.from_numpy(frames).permute(0, 4, 1, 2, 3).float() / 127.5 - 1
+    return frames.permute(0, 4, 1, 2, 3).float() / 127.5 - 1

@@ -9,7 +9,8 @@ import torch
 from contract.geometry import CONDITION_FRAMES
 from student.vae import StreamingVae
 from training import dataset
-from training.dataset import LatentData, StreamShape, write_shards
+from training.clips import StreamShape
+from training.dataset import LatentData, write_shards
 from training.draws import Share
 from training.presets import TINY
 

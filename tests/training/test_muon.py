@@ -9,7 +9,7 @@ from training.muon import Muon, orthogonalised
 def test_an_orthogonalised_matrix_has_singular_values_near_one() -> None:
     torch.manual_seed(0)
     for shape in ((8, 40), (40, 8), (16, 16)):
-        values = torch.linalg.svdvals(orthogonalised(torch.randn(shape)))
+        values = torch.linalg.svdvals(orthogonalised(torch.randn(2, *shape)))
         assert 0.5 < values.min() <= values.max() < 1.3
 
 

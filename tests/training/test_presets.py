@@ -2,7 +2,7 @@
 
 from contract.geometry import WAN_5B
 from training.optimiser import Method
-from training.presets import NANO, PAPER_5B, PRESETS, TINY
+from training.presets import NANO, NANO_GPU, PAPER_5B, PRESETS, TINY
 
 
 def test_the_5b_preset_has_the_papers_figures() -> None:
@@ -40,4 +40,4 @@ def test_nothing_that_serves_the_small_ones_alone_is_on_in_the_5b_preset() -> No
 
 
 def test_presets_go_by_their_names() -> None:
-    assert PRESETS == {"tiny": TINY, "nano": NANO, "paper_5b": PAPER_5B}
+    assert PRESETS == {"tiny": TINY, "nano": NANO, "nano_gpu": NANO_GPU, "paper_5b": PAPER_5B}
