@@ -1,6 +1,6 @@
 """What each of torchrun's processes does for `test_distributed`: a few steps in each way of training together.
 
-`python -m torch.distributed.run --nproc-per-node 2 -m tests.training.together FOLDER`
+`python -m torch.distributed.run --nproc-per-node 2 -m tests.training.together FOLDER sharded|replicated`
 """
 
 import json
@@ -77,16 +77,15 @@ def train(name: str, folder: Path, scene: Scene, *, until: int | None = None) ->
 
 def main() -> None:
     torch.set_num_threads(1)
-    folder = Path(sys.argv[1])
-    for sharded in (True, False):
-        with place(sharded=sharded) as here:
-            for name in (name for name, job in JOBS.items() if job.sharded is sharded):
-                scene = Scene(preset=JOBS[name].preset, source=BlobSource(TINY, BATCH), place=here)
-                losses = train(name, folder, scene)
-                gathered: list[list[float]] = [[] for _ in range(here.share.world)]
-                dist.all_gather_object(gathered, losses)
-                if here.share.rank == 0:
-                    (folder / f"{name}.json").write_text(json.dumps(gathered))
+    folder, sharded = Path(sys.argv[1]), sys.argv[2] == "sharded"
+    with place(sharded=sharded) as here:
+        for name in (name for name, job in JOBS.items() if job.sharded is sharded):
+            scene = Scene(preset=JOBS[name].preset, source=BlobSource(TINY, BATCH), place=here)
+            losses = train(name, folder, scene)
+            gathered: list[list[float]] = [[] for _ in range(here.share.world)]
+            dist.all_gather_object(gathered, losses)
+            if here.share.rank == 0:
+                (folder / f"{name}.json").write_text(json.dumps(gathered))
 
 
 if __name__ == "__main__":
