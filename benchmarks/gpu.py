@@ -21,6 +21,7 @@ from benchmarks.gpu_clock import Clock
 from benchmarks.gpu_report import Report
 from benchmarks.gpu_subject import Subject, nano_subject, wan_5b_subject
 from benchmarks.gpu_suite import Suite
+from executors.torch_lane import try_convolutions
 
 _GPU_RUNS, _CPU_RUNS = 10, 3
 
@@ -50,7 +51,8 @@ def run(subject: Subject, report: Report, *, runs: int) -> None:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-        torch.backends.cudnn.benchmark = device.type == "cuda"  # as the decoder's executor does
+        if device.type == "cuda":
+            try_convolutions()  # as the decoder's executor does
         Suite(subject, Clock(device, runs=runs), report).run()
 
 
@@ -64,6 +66,7 @@ def machine() -> dict[str, Any]:
         "device": device,
         "torch": torch.__version__,
         "cuda": torch.version.cuda,
+        "cudnn": torch.backends.cudnn.version(),
         "python": platform.python_version(),
         "at": datetime.now(UTC).isoformat(timespec="seconds"),
     }

@@ -62,6 +62,15 @@ class Clock:
 
         return replay
 
+    def answers(self) -> bool:
+        """Whether the device still does: an illegal access, say, ends its use in this process."""
+        try:
+            if self.on_gpu:
+                torch.cuda.synchronize(self.device)
+        except RuntimeError:
+            return False
+        return True
+
     def reset_peak(self) -> None:
         if self.on_gpu:
             torch.cuda.reset_peak_memory_stats(self.device)

@@ -13,7 +13,7 @@ _CHUNKS = 4
 
 
 def overlapped(clock: Clock, chunk: Callable[[], Tensor], decode: Callable[[Tensor], object]) -> Times:
-    """From one chunk's decoded frames to the next one's, in a row of chunks, by `clock.runs` tries.
+    """From one chunk's decoded frames to the next one's, in a row of chunks; tries until there are `clock.runs` chunks.
 
     Args:
         chunk: makes clean latents [1, F, C, h, w], always in the same memory.
@@ -26,7 +26,9 @@ def overlapped(clock: Clock, chunk: Callable[[], Tensor], decode: Callable[[Tens
             decode(handed)
         play_chunk, play_decode = clock.captured(chunk), clock.captured(lambda: decode(handed))
         streams = torch.cuda.Stream(clock.device), torch.cuda.Stream(clock.device)
-        return Times.of([_one_try(play_chunk, play_decode, clean, handed, streams) for _ in range(clock.runs)])
+        return Times.of(
+            [_one_try(play_chunk, play_decode, clean, handed, streams) for _ in range(max(1, clock.runs // _CHUNKS))]
+        )
 
 
 def _one_try(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import traceback
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
@@ -9,6 +10,8 @@ from functools import cached_property
 from typing import TYPE_CHECKING
 
 import torch
+import torch.nn.functional as F
+from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from benchmarks.gpu_backbone import Backbone, pass_cost
 from benchmarks.gpu_clock import Clock, Times
@@ -22,6 +25,7 @@ from executors.torch_student import compile_blocks
 from student.inference import prepare
 
 if TYPE_CHECKING:
+    from executors.torch_decoder import Decode
     from student.dit import CausalDiT
     from student.text import TextEncoder
     from student.vae import StreamingVae
@@ -30,10 +34,16 @@ BATCHES = (2, 3, 4)
 _RESERVE_S = 15.0
 """No row begins with less time left."""
 _FLOAT8 = "fp8"
+_REASON_LENGTH = 300
+_ATTENTION = (SDPBackend.CUDNN_ATTENTION, SDPBackend.FLASH_ATTENTION)
 
 
 class NotMeasured(Exception):
     """This machine cannot show it; says why."""
+
+
+class DeviceLostError(Exception):
+    """The device answers no more; what is measured is kept, and nothing follows."""
 
 
 class Suite:
@@ -48,28 +58,59 @@ class Suite:
         self._meta_vaes: dict[str, StreamingVae] = {}
 
     def run(self) -> None:
-        self._report.rates = self.rates.to_json()
+        try:
+            self._run()
+        except DeviceLostError as error:
+            self._report.note(f"ended early, the device answers no more: {error}")
+
+    def _run(self) -> None:
+        with self._kept_apart("rates"):
+            self._report.rates = self.rates.to_json()
         main, *others = self._subject.geometries
-        self._ladder(main)
+        with self._kept_apart("ladder"):
+            self._ladder(main)
+        self._attention(main)
         missing = fp8_missing(self._clock.device)
         if missing:
             self._report.note(f"no fp8 rows: {missing}")
         for size in (main, *others):
-            self._core(size)
-            if not missing:
-                with self._in_fp8():
-                    self._core(size)
+            self._both(self._core, size, fp8=not missing)
         for size in (main, *others):
-            self._short_window(size)
-            if not missing:
-                with self._in_fp8():
-                    self._short_window(size)
-            self._fills(size)
-            self._batches(size)
-            if not missing:
-                with self._in_fp8():
-                    self._batches(size)
-        self._encoders(main)
+            self._both(self._short_window, size, fp8=not missing)
+            with self._kept_apart(f"fills, {size}"):
+                self._fills(size)
+            self._both(self._batches, size, fp8=not missing)
+        with self._kept_apart("encoders"):
+            self._encoders(main)
+
+    def _both(self, group: Callable[[str], None], size: str, *, fp8: bool) -> None:
+        """A group of rows, and with `fp8` another time with FP8 linears."""
+        what = group.__name__.removeprefix("_")
+        with self._kept_apart(f"{what}, {size}"):
+            group(size)
+        if fp8:
+            with self._kept_apart(f"{what}, {size} in fp8"), self._in_fp8():
+                group(size)
+
+    @contextmanager
+    def _kept_apart(self, what: str) -> Iterator[None]:
+        """A group that cannot be set up is noted, and the next one follows."""
+        try:
+            yield
+        except DeviceLostError:
+            raise
+        except Exception as error:
+            self._report.note(f"no {what}: {self._reason(error)}")
+
+    def _reason(self, error: Exception) -> str:
+        """In one line; the rest goes to the error output. Raises DeviceLostError where nothing can follow."""
+        traceback.print_exception(error)
+        self._made = None
+        first = (str(error).strip() or "no message").splitlines()[0]
+        reason = f"{type(error).__name__}: {first[:_REASON_LENGTH]}"
+        if not self._clock.answers():
+            raise DeviceLostError(reason) from error
+        return reason
 
     # Groups of rows
 
@@ -97,6 +138,18 @@ class Suite:
                 self._pass_cost(size, 1, self._geometry(size).chunk_frames, self._geometry(size).max_attended_frames),
             )
 
+    def _attention(self, size: str) -> None:
+        """One layer's at a full window, by each of the kernels that PyTorch chooses from."""
+        geometry = self._geometry(size)
+        scope = Row(what="", size=size, precision=self._precision, window=geometry.window_frames)
+        for backend in _ATTENTION:
+            what = f"one layer's attention, {backend.name.removesuffix('_ATTENTION')}"
+            self._row(
+                replace(scope, what=what),
+                lambda backend=backend: self._attention_times(geometry, backend),  # type: ignore[misc]
+                Cost(linear_flop=0, other_flop=self._attention_flop(geometry)),
+            )
+
     def _core(self, size: str) -> None:
         geometry, precision = self._geometry(size), _FLOAT8 if self._fp8 else self._precision
         full, frames = geometry.max_attended_frames, geometry.chunk_frames
@@ -118,7 +171,12 @@ class Suite:
         )
         decode = self._decode_cost(size)
         if not self._fp8:  # the VAE is as it was
-            self._row(replace(scope, what="decode, one latent"), lambda: self._decode_times(size), decode)
+            self._row(
+                replace(scope, what="decode, one latent, not compiled"),
+                lambda: self._decode_times(size, self._vae.decode),
+                decode,
+            )
+            self._row(replace(scope, what="decode, one latent"), lambda: self._decode_times(size, self._decode), decode)
         whole = None if decode is None else backbone_cost + decode * frames
         self._row(
             replace(at_full, what="chunk and decode, one after the other"),
@@ -226,6 +284,14 @@ class Suite:
             self._made = None
             self._report.add(replace(scope, note="not measured: out of memory"))
             return
+        except Exception as error:  # a driver's, a compiler's: the next row may still be had
+            try:
+                reason = self._reason(error)
+            except DeviceLostError as lost:
+                self._report.add(replace(scope, note=f"not measured: {lost}"))
+                raise
+            self._report.add(replace(scope, note=f"not measured: {reason}"))
+            return
         self._report.add(
             replace(
                 scope,
@@ -233,7 +299,7 @@ class Suite:
                 median_ms=times.median_ms,
                 least_ms=times.least_ms,
                 most_ms=times.most_ms,
-                floor_ms=None if cost is None else self.rates.floor_ms(cost, fp8=self._fp8),
+                floor_ms=None if cost is None or not self._report.rates else self.rates.floor_ms(cost, fp8=self._fp8),
                 fps=None if frames is None else 1000 * frames / times.median_ms,
                 peak_gb=self._clock.peak_gb(),
             )
@@ -249,21 +315,39 @@ class Suite:
             graph=graph,
         )
 
-    def _decode_times(self, size: str) -> Times:
+    def _attention_times(self, geometry: StudentGeometry, backend: SDPBackend) -> Times:
+        if not self._clock.on_gpu:
+            raise NotMeasured("needs a GPU")
+
+        def heads(frames: int) -> torch.Tensor:
+            shape = (1, frames * geometry.tokens_per_frame, geometry.num_heads, geometry.head_dim)
+            return torch.randn(shape, device=self._clock.device, dtype=self._subject.dtype).transpose(1, 2)
+
+        q, k, v = heads(geometry.chunk_frames), heads(geometry.window_frames), heads(geometry.window_frames)
+        chosen = SDPBackend(torch._fused_sdp_choice(q, k, v))
+        if chosen == backend:
+            self._report.note(f"PyTorch itself chooses {chosen.name}")
+        with sdpa_kernel(backend):
+            return self._clock.measure(lambda: F.scaled_dot_product_attention(q, k, v))
+
+    def _decode_times(self, size: str, decode: Decode) -> Times:
         latent, caches = self._decoder_inputs(size)
-        return self._clock.measure(lambda: self._vae.decode(latent, caches))
+        return self._clock.measure(lambda: decode(latent, caches))
 
     def _decode_chunk(self, size: str) -> Callable[[torch.Tensor], object]:
-        """Decodes a chunk's latents [F, C, h, w]."""
-        _, caches = self._decoder_inputs(size)
-        vae = self._vae
+        """Decodes a chunk's latents [F, C, h, w], as the executor does it."""
+        (_, read), (_, written) = self._decoder_inputs(size), self._decoder_inputs(size)
+        decode_latent = self._decode
 
         def decode(latents: torch.Tensor) -> object:
-            now, shown = caches, []
+            caches, shown = read, []
             for latent in latents:
-                frames, now = vae.decode(latent[None], now)
+                frames, new_caches = decode_latent(latent[None], caches)
                 shown.append(frames)
-            return shown, now
+                for target, new in zip(written, new_caches, strict=True):
+                    target.copy_(new)
+                caches = written
+            return shown
 
         return decode
 
@@ -321,6 +405,12 @@ class Suite:
         return channels_last(vae) if self._clock.on_gpu else vae
 
     @cached_property
+    def _decode(self) -> Decode:
+        from executors.torch_decoder import compiled
+
+        return compiled(self._vae) if self._clock.on_gpu else self._vae.decode
+
+    @cached_property
     def _text(self) -> TextEncoder:
         sizes = self._subject.sizes(next(iter(self._subject.geometries.values())))
         return sizes.build(device=self._clock.device, dtype=self._subject.dtype, parts={"text_encoder"}).text_encoder
@@ -343,16 +433,21 @@ class Suite:
 
     @contextmanager
     def _in_fp8(self) -> Iterator[None]:
-        self._fp8 = True
         with fp8_linears(self._network):
-            yield
-        self._fp8 = False
+            self._fp8 = True
+            try:
+                yield
+            finally:
+                self._fp8 = False
 
     # What it costs
 
     def _pass_cost(self, size: str, batch: int, frames: int, cached: int) -> Cost:
         item = self._subject.dtype.itemsize
         return pass_cost(self._geometry(size), batch=batch, frames=frames, cached=cached, item_bytes=item)
+
+    def _attention_flop(self, geometry: StudentGeometry) -> float:
+        return 4.0 * geometry.chunk_frames * geometry.window_frames * geometry.tokens_per_frame**2 * geometry.dim
 
     def _decode_cost(self, size: str) -> Cost | None:
         meta = self._meta_vae(size)

@@ -64,11 +64,11 @@ class Fp8Linear(nn.Module):
 def fp8_linears(network: CausalDiT) -> Iterator[CausalDiT]:
     """The network with FP8 linears, until the context is left."""
     replaced: list[tuple[nn.Module, str, nn.Module]] = []
-    for parent, name in _places(network):
-        linear = getattr(parent, name)
-        replaced.append((parent, name, linear))
-        setattr(parent, name, Fp8Linear(linear))
     try:
+        for parent, name in _places(network):
+            linear = getattr(parent, name)
+            replaced.append((parent, name, linear))
+            setattr(parent, name, Fp8Linear(linear))
         yield network
     finally:
         for parent, name, linear in replaced:

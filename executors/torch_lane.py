@@ -12,6 +12,14 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 _capturing = threading.Lock()
+_CONVOLUTIONS_TRIED = 4
+"""Of cuDNN's ways for a shape, in its own order of promise. It names ten; the last ones' first run takes long."""
+
+
+def try_convolutions() -> None:
+    """Let cuDNN choose by trying: for shapes that recur, each of which runs once before it is captured."""
+    torch.backends.cudnn.benchmark = True
+    torch.backends.cudnn.benchmark_limit = _CONVOLUTIONS_TRIED
 
 
 class Lane:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from math import prod
 
 import torch
@@ -21,10 +22,12 @@ class TorchMemory:
         return self._bytes.data_ptr()
 
     def view(self, range_: Range, dtype: torch.dtype) -> Tensor:
-        """The array that lies at a range."""
-        begin = range_.pointer - self.pointer
-        end = begin + prod(range_.shape) * dtype.itemsize
-        return self._bytes[begin:end].view(dtype).view(range_.shape)
+        """The array that lies at a range; to PyTorch no view of the bytes, whose size a compiler would ask about."""
+        place, rest = divmod(range_.pointer - self.pointer, dtype.itemsize)
+        assert not rest, "an array lies at a multiple of its items' size"
+        shape = range_.shape
+        strides = [prod(max(size, 1) for size in shape[axis + 1 :]) for axis in range(len(shape))]
+        return self._array(dtype, place, shape, strides)
 
     def zero(self, address: int, size: int) -> None:
         begin = address - self.pointer
@@ -37,4 +40,12 @@ class TorchMemory:
         self._bytes = torch.empty(0, dtype=torch.uint8)
 
     def _rows(self, address: int, width: int, pitch: int, rows: int) -> Tensor:
-        return self._bytes.as_strided((rows, width), (pitch, 1), address - self.pointer)
+        begin = address - self.pointer
+        # A GPU copies what does not lie in one piece item by item.
+        dtype = torch.uint8 if (begin | width | pitch) % torch.int64.itemsize else torch.int64
+        size = dtype.itemsize
+        return self._array(dtype, begin // size, (rows, width // size), (pitch // size, 1))
+
+    def _array(self, dtype: torch.dtype, place: int, shape: Sequence[int], strides: Sequence[int]) -> Tensor:
+        array = torch.empty(0, dtype=dtype, device=self._bytes.device)
+        return array.set_(self._bytes.untyped_storage(), place, shape, strides)

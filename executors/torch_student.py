@@ -8,6 +8,7 @@ eagerly: the same code, for tests.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from functools import cache
 from pathlib import Path
 from typing import cast
@@ -18,7 +19,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from contract.geometry import CONDITION_FRAMES, StudentGeometry
-from executors.arena_file import SHARED_MEMORY
+from executors.arena_file import SHARED_MEMORY, Range
 from executors.base import CallError, PassCall
 from executors.checks import check_pass
 from executors.device_arena import DeviceArena, DeviceArenas, Part
@@ -79,14 +80,18 @@ class TorchStudent:
         geometry, device, dtype = self._geometry, self._lane.device, self._dtype
         chunk, layers = geometry.chunk_frames, range(geometry.num_layers)
         with self._lane.entered():
-            prompt = self._network.prompt(torch.zeros(1, geometry.text_tokens, geometry.text_dim, device=device))
+            made = self._network.prompt(torch.zeros(1, geometry.text_tokens, geometry.text_dim, device=device))
+            # No views, like what sessions keep: the compiler tells them apart.
+            prompt = tuple((keys.clone(), values.clone()) for keys, values in made)
             for frames, past in ((CONDITION_FRAMES, 0), (1, 1), *((chunk, S) for S in geometry.attended_lengths()[:2])):
                 shape = (1, past * geometry.tokens_per_frame, geometry.num_heads, geometry.head_dim)
-                slots = [torch.zeros(shape, dtype=dtype, device=device) for _ in layers]
+                # Two tensors: the compiler would see that it is one, and make code for that.
+                keys, values = (torch.zeros(shape, dtype=dtype, device=device) for _ in range(2))
                 latent = torch.zeros(1, frames, *geometry.latent_shape, device=device)
                 position = torch.arange(past + frames, device=device)[None]
                 timestep = torch.zeros(1, frames, device=device)
-                self._network(latent, timestep, prompt, position[:, past:], position[:, :past], slots, slots)
+                slots = [keys for _ in layers], [values for _ in layers]
+                self._network(latent, timestep, prompt, position[:, past:], position[:, :past], *slots)
 
     def _guarded(self, call: PassCall) -> NDArray[np.float32] | CallError:
         try:
@@ -156,10 +161,12 @@ class TorchStudent:
                 target.copy_(tensor)
 
     def _slots(self, arena: DeviceArena[TorchMemory], block: int, first: int, count: int) -> tuple[Slots, Slots]:
+        def view(place: Range) -> Tensor:
+            return arena.memory.view(replace(place, shape=(1, *place.shape)), self._dtype)
+
         layers = range(self._geometry.num_layers)
-        view = arena.memory.view
-        keys = [view(arena.keys(block, layer, first, count), self._dtype)[None] for layer in layers]
-        values = [view(arena.values(block, layer, first, count), self._dtype)[None] for layer in layers]
+        keys = [view(arena.keys(block, layer, first, count)) for layer in layers]
+        values = [view(arena.values(block, layer, first, count)) for layer in layers]
         return keys, values
 
 
@@ -185,5 +192,6 @@ def compile_blocks(network: CausalDiT, *, backend: str | Callable[..., object] =
     """
     # Behind its limit the compiler would go on without compiling, and say nothing.
     torch._dynamo.config.recompile_limit = max(torch._dynamo.config.recompile_limit, _RECOMPILE_LIMIT)
+    network.compiled = True
     for block in network.blocks:
         block.compile(fullgraph=True, backend=backend)

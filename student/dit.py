@@ -200,6 +200,7 @@ class CausalDiT(nn.Module):
         self.time_sinusoids = Sinusoids(config.freq_dim)
         self.rope = Rope(dim // config.num_heads)
         self.time_table: TimeTable | None = None  # in place of the embeddings, once `student.inference` has made it
+        self.compiled = False  # whether the layers are, each for itself
 
     @property
     def layers(self) -> list[Block]:
@@ -244,6 +245,9 @@ class CausalDiT(nn.Module):
             [self._embedded(text)] * self.config.num_layers if isinstance(text, Tensor) else text
         )
         x = self._patchify(latent.to(self.dtype), grid)
+        if self.compiled:
+            # No view, as what comes out of a layer is none: the compiler would make the first layer's code apart.
+            x = x.clone()
         new_k, new_v = [], []
         layers = zip(self.blocks, prompt, past_k, past_v, strict=True)
         for block, layer_text, layer_k, layer_v in layers:
