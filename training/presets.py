@@ -286,6 +286,7 @@ NANO = Preset(
         levels=NoiseLevels(shift=nano.SCHEDULE.shift),
         full_captions=0.3,
         rollout_uses=5,
+        guidance=1.0,  # at 3 a teacher of this size draws spots and seams (docs/log.md)
         ema=0.95,
     ),
     consistency=ConsistencyConfig(
