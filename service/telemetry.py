@@ -55,7 +55,9 @@ class Telemetry:
     def __init__(self) -> None:
         self.registry = registry = CollectorRegistry()
         self._sessions = Gauge("chameleon_sessions", "Sessions by state.", ["state"], registry=registry)
-        self._capacity = Gauge("chameleon_session_capacity", "Sessions that fit.", registry=registry)
+        self._capacity = Gauge(
+            "chameleon_session_capacity", "Real-time sessions that fit, the open ones included.", registry=registry
+        )
         self._rejected = Counter(
             "chameleon_sessions_rejected", "Sessions refused, by reason.", ["reason"], registry=registry
         )

@@ -603,7 +603,8 @@ class Orchestrator:
         self._books_timer = None
         self._observer.sessions(self._core.session_counts())
         self._observer.cache_slots(self._core.block_counts())
-        self._observer.capacity(self._engine.blocks)
+        room = self.capacity(Pacing.REALTIME)
+        self._observer.capacity(room.open + room.available)
 
     def _sent(self, session_id: str, event: ChunkReady) -> None:
         if session_id not in self._data:

@@ -65,6 +65,16 @@ async def test_a_tenant_beyond_its_quota() -> None:
         assert await value(api, "chameleon_session_capacity") == 4
 
 
+async def test_the_capacity_told_is_what_admission_fits_and_not_the_blocks() -> None:
+    async with service(FakeEngine(blocks=4, delays=Delays(pass_s=0.1))) as api:  # 0.5 s of passes a second of video
+        assert await value(api, "chameleon_session_capacity") == 4, "nothing is measured yet"
+        reader = await interact(api, create_request(**LONG))
+        await reader.until_chunks(2)
+        await becomes(api, "chameleon_session_capacity", 1)
+        assert (await refusal(api.sessions.CreateSession(create_request(**LONG)))).reason == "SESSION_CAPACITY"
+        reader.call.cancel()
+
+
 @pytest.mark.parametrize(
     ("reason", "how"),
     [
