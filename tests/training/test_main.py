@@ -62,13 +62,17 @@ def test_vanilla_dmd_asks_for_no_critic(out: Path, monkeypatch: pytest.MonkeyPat
     assert _run(monkeypatch, out, "dmd", "--steps", "1", "--vanilla") == 0
 
 
-def test_a_run_goes_from_drawing_to_dmd(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("options", [(), ("--workers", "1")])
+def test_a_run_goes_from_drawing_to_dmd(
+    options: tuple[str, ...], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(dataset, "STREAMS_PER_SHARD", 8)
-    assert _run(monkeypatch, tmp_path, "run", "--steps", "1") == 0
+    assert _run(monkeypatch, tmp_path, "run", "--steps", "1", *options) == 0
+    assert (tmp_path / "clips").exists() == bool(options)
     trained = ("vae", "teacher", "forcing", "reward", "dmd")
     assert all((tmp_path / stage / RESULT).exists() for stage in trained)
     made = {path: path.stat().st_mtime_ns for path in tmp_path.rglob("*") if path.is_file()}
-    assert _run(monkeypatch, tmp_path, "run", "--steps", "1") == 0  # what is done is not done again
+    assert _run(monkeypatch, tmp_path, "run", "--steps", "1", *options) == 0  # what is done is not done again
     assert {path: path.stat().st_mtime_ns for path in tmp_path.rglob("*") if path.is_file()} == made
 
 
