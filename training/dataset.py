@@ -35,7 +35,7 @@ def write_shard(
     parts = []
     for first in range(0, STREAMS_PER_SHARD, together):
         count = min(together, STREAMS_PER_SHARD - first)
-        if clips and number in clips:
+        if clips is not None and number in clips:
             streams = clips.streams(number, first, count)
         else:
             streams = draw_streams(number, first, count, seed=seed, shape=shape)
