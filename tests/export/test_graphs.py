@@ -1,5 +1,6 @@
 """The committed graphs compute what PyTorch computes, at every number of sessions, frames and cached frames."""
 
+from copy import deepcopy
 from dataclasses import replace
 from itertools import product
 from pathlib import Path
@@ -49,7 +50,7 @@ def test_the_manifests_student_is_the_one_compared_with(
 def test_a_graph_equals_pytorch_at_the_sizes_that_are_served(
     path: str, by_path: dict[str, Graph], repository: Path
 ) -> None:
-    parity.check(by_path[path], repository / path)
+    assert parity.check(by_path[path], repository / path) <= parity.TOLERANCE
 
 
 @pytest.mark.parametrize("cached", [0, 1, 2, 5, "full"])
@@ -59,7 +60,7 @@ def test_the_student_equals_pytorch_for_any_sessions_and_frames(
     S = manifest.geometry.max_attended_frames if cached == "full" else int(cached)
     sizes = tuple({"B": B, "F": F, "S": S} for B, F in product((1, 3), (1, 2, 3)))
     graph = replace(by_path[f"{STUDENT}/1/student.onnx"], sizes=sizes)
-    parity.check(graph, repository / graph.path)
+    assert parity.check(graph, repository / graph.path) <= parity.TOLERANCE
 
 
 @pytest.mark.parametrize("path", [VAE_ENCODER, TEXT_ENCODER])
@@ -67,12 +68,12 @@ def test_the_encoders_equal_pytorch_for_a_batch_of_three(
     path: str, by_path: dict[str, Graph], repository: Path
 ) -> None:
     graph = replace(by_path[f"{path}/1/{path}.onnx"], sizes=({"B": 3},))
-    parity.check(graph, repository / graph.path)
+    assert parity.check(graph, repository / graph.path) <= parity.TOLERANCE
 
 
 @pytest.mark.parametrize("path", NAMES)
 def test_other_weights_are_told_apart(path: str, other: dict[str, Graph], repository: Path) -> None:
-    with pytest.raises(parity.ParityError, match=r"differ by up to .* \(at most 1e-04"):
+    with pytest.raises(parity.ParityError, match=r"differ by up to .* \(at most 1e-04\)"):
         parity.check(other[path], repository / path)
 
 
@@ -100,7 +101,11 @@ def test_no_graph_of_pictures_has_operators_that_engines_run_slowly(path: str, r
 
 
 def test_a_decoded_stream_equals_pytorch_frame_by_frame(student: Student, repository: Path) -> None:
-    """Errors do not grow through the caches that each decode hands to the next."""
+    """Errors do not grow through the caches that each decode hands to the next.
+
+    PyTorch decodes in double precision: caches reach 98, and in single precision it is PyTorch that is off by 1.1e-4.
+    """
+    exact = deepcopy(student.vae).double()
     folder = repository / VAE_DECODER / "1"
     first, following = (
         onnxruntime.InferenceSession(str(folder / name), providers=["CPUExecutionProvider"])
@@ -111,10 +116,10 @@ def test_a_decoded_stream_equals_pytorch_frame_by_frame(student: Student, reposi
     caches: list[np.ndarray] = []
     for number, latent in enumerate(latents):
         with torch.no_grad():
-            want, torch_caches = student.vae.decode(latent[None], torch_caches)
+            want, torch_caches = exact.decode(latent[None], torch_caches)
         feed = {"latent": latent[None].numpy()} | {f"cache_{i}": cache for i, cache in enumerate(caches)}
         frame, *caches = (first if number == 0 else following).run(None, feed)
         assert frame.shape == (student.geometry.vae_temporal_stride if number else 1, *want.shape[1:])
         assert np.abs(frame.astype(int) - want.numpy().astype(int)).max() <= parity.PIXEL_TOLERANCE
         for got, cache in zip(caches, torch_caches, strict=True):
-            np.testing.assert_allclose(got, cache.numpy(), atol=parity.tolerance(cache.numpy()), rtol=0)
+            np.testing.assert_allclose(got, cache.numpy(), atol=parity.TOLERANCE, rtol=0)
