@@ -13,12 +13,13 @@ import torch
 import torch.nn.functional as F
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
-from benchmarks.gpu_backbone import Backbone, pass_cost
+from benchmarks.gpu_backbone import Backbone
 from benchmarks.gpu_clock import Clock, Times
-from benchmarks.gpu_cost import Cost, Rates, counted, measured_rates
+from benchmarks.gpu_cost import Cost, Rates, measured_rates
+from benchmarks.gpu_networks import Networks
 from benchmarks.gpu_overlap import overlapped
 from benchmarks.gpu_report import Report, Row
-from benchmarks.gpu_subject import Subject, random_backbone
+from benchmarks.gpu_subject import Subject
 from contract.geometry import CONDITION_FRAMES, StudentGeometry
 from executors.torch_fp8 import fp8_linears, fp8_missing
 from executors.torch_student import compile_blocks
@@ -26,9 +27,6 @@ from student.inference import prepare
 
 if TYPE_CHECKING:
     from executors.torch_decoder import Decode
-    from student.dit import CausalDiT
-    from student.text import TextEncoder
-    from student.vae import StreamingVae
 
 BATCHES = (2, 3, 4)
 _RESERVE_S = 15.0
@@ -54,8 +52,7 @@ class Suite:
         self._precision = str(subject.dtype).removeprefix("torch.")
         self._fp8 = False
         self._schedule = subject.schedule
-        self._made: tuple[tuple[str, int], Backbone] | None = None
-        self._meta_vaes: dict[str, StreamingVae] = {}
+        self._made = Networks(subject, clock.device, optimised=clock.on_gpu)
 
     def run(self) -> None:
         try:
@@ -105,7 +102,7 @@ class Suite:
     def _reason(self, error: Exception) -> str:
         """In one line; the rest goes to the error output. Raises DeviceLostError where nothing can follow."""
         traceback.print_exception(error)
-        self._made = None
+        self._made.let_go()
         first = (str(error).strip() or "no message").splitlines()[0]
         reason = f"{type(error).__name__}: {first[:_REASON_LENGTH]}"
         if not self._clock.answers():
@@ -116,9 +113,8 @@ class Suite:
 
     def _ladder(self, size: str) -> None:
         """What each of the things that make it fast is worth, one put on the other: a pass at a full window."""
-        window = self._geometry(size).window_frames
-        scope = Row(what="", size=size, precision=self._precision, window=window)
-        network = self._network
+        geometry, network = self._made.geometry(size), self._made.network
+        scope = Row(what="", size=size, precision=self._precision, window=geometry.window_frames)
         steps: tuple[tuple[str, Callable[[], object], bool, bool], ...] = (
             ("pass as trained", lambda: None, False, False),
             ("+ the prompt's keys and values kept", lambda: None, True, False),
@@ -135,31 +131,31 @@ class Suite:
             self._row(
                 replace(scope, what=what),
                 lambda kept=kept, graph=graph: self._pass_times(size, kept, graph),  # type: ignore[misc]
-                self._pass_cost(size, 1, self._geometry(size).chunk_frames, self._geometry(size).max_attended_frames),
+                self._made.pass_cost(size, 1, geometry.chunk_frames, geometry.max_attended_frames),
             )
 
     def _attention(self, size: str) -> None:
         """One layer's at a full window, by each of the kernels that PyTorch chooses from."""
-        geometry = self._geometry(size)
+        geometry = self._made.geometry(size)
         scope = Row(what="", size=size, precision=self._precision, window=geometry.window_frames)
         for backend in _ATTENTION:
             what = f"one layer's attention, {backend.name.removesuffix('_ATTENTION')}"
             self._row(
                 replace(scope, what=what),
                 lambda backend=backend: self._attention_times(geometry, backend),  # type: ignore[misc]
-                Cost(linear_flop=0, other_flop=self._attention_flop(geometry)),
+                self._made.attention_cost(size),
             )
 
     def _core(self, size: str) -> None:
-        geometry, precision = self._geometry(size), _FLOAT8 if self._fp8 else self._precision
+        geometry, precision = self._made.geometry(size), _FLOAT8 if self._fp8 else self._precision
         full, frames = geometry.max_attended_frames, geometry.chunk_frames
         scope = Row(what="", size=size, precision=precision)
         at_full = replace(scope, window=geometry.window_frames)
-        one = self._pass_cost(size, 1, frames, full)
+        one = self._made.pass_cost(size, 1, frames, full)
         backbone_cost = one * len(self._schedule.passes())
 
         def backbone() -> Backbone:
-            return self._backbone(size, 1)
+            return self._made.backbone(size, 1)
 
         video = geometry.video_frames(first_chunk_of_segment=False)
         self._measure(replace(at_full, what="denoising pass"), lambda: backbone().denoise(full), one)
@@ -169,14 +165,16 @@ class Suite:
             backbone_cost,
             frames=video,
         )
-        decode = self._decode_cost(size)
+        decode = self._made.decode_cost(size)
         if not self._fp8:  # the VAE is as it was
             self._row(
                 replace(scope, what="decode, one latent, not compiled"),
-                lambda: self._decode_times(size, self._vae.decode),
+                lambda: self._decode_times(size, self._made.vae.decode),
                 decode,
             )
-            self._row(replace(scope, what="decode, one latent"), lambda: self._decode_times(size, self._decode), decode)
+            self._row(
+                replace(scope, what="decode, one latent"), lambda: self._decode_times(size, self._made.decode), decode
+            )
         whole = None if decode is None else backbone_cost + decode * frames
         self._row(
             replace(at_full, what="chunk and decode, one after the other"),
@@ -194,7 +192,7 @@ class Suite:
         self._measure(
             replace(scope, what="prefill, reference and garment", window=CONDITION_FRAMES),
             lambda: backbone().prefill(),
-            self._pass_cost(size, 1, CONDITION_FRAMES, 0),
+            self._made.pass_cost(size, 1, CONDITION_FRAMES, 0),
         )
         self._row(
             replace(scope, what="switch: last frame encoded, prefill, first latents", window=CONDITION_FRAMES + frames),
@@ -204,16 +202,16 @@ class Suite:
 
     def _short_window(self, size: str) -> None:
         """What a shorter window would give: the student keeps conditions, sink and half of the recent frames."""
-        geometry, precision = self._geometry(size), _FLOAT8 if self._fp8 else self._precision
+        geometry, precision = self._made.geometry(size), _FLOAT8 if self._fp8 else self._precision
         lengths = geometry.attended_lengths()
         cached, frames = lengths[len(lengths) // 2], geometry.chunk_frames
         video = geometry.video_frames(first_chunk_of_segment=False)
         scope = Row(what="", size=size, precision=precision, window=cached + frames)
-        backbone_cost = self._pass_cost(size, 1, frames, cached) * len(self._schedule.passes())
-        decode = self._decode_cost(size)
+        backbone_cost = self._made.pass_cost(size, 1, frames, cached) * len(self._schedule.passes())
+        decode = self._made.decode_cost(size)
         self._measure(
             replace(scope, what="chunk, backbone alone (the paper's way)"),
-            lambda: self._backbone(size, 1).chunk(cached),
+            lambda: self._made.backbone(size, 1).chunk(cached),
             backbone_cost,
             frames=video,
         )
@@ -225,7 +223,7 @@ class Suite:
         )
 
     def _fills(self, size: str) -> None:
-        geometry = self._geometry(size)
+        geometry = self._made.geometry(size)
         for cached in geometry.attended_lengths()[:-1]:
             self._measure(
                 Row(
@@ -234,29 +232,31 @@ class Suite:
                     precision=self._precision,
                     window=cached + geometry.chunk_frames,
                 ),
-                lambda cached=cached: self._backbone(size, 1).denoise(cached),  # type: ignore[misc]
-                self._pass_cost(size, 1, geometry.chunk_frames, cached),
+                lambda cached=cached: self._made.backbone(size, 1).denoise(cached),  # type: ignore[misc]
+                self._made.pass_cost(size, 1, geometry.chunk_frames, cached),
             )
 
     def _batches(self, size: str) -> None:
-        geometry, precision = self._geometry(size), _FLOAT8 if self._fp8 else self._precision
+        geometry, precision = self._made.geometry(size), _FLOAT8 if self._fp8 else self._precision
         full, frames = geometry.max_attended_frames, geometry.chunk_frames
         for batch in BATCHES:
             self._measure(
                 Row(what="denoising pass", size=size, precision=precision, batch=batch, window=geometry.window_frames),
-                lambda batch=batch: self._backbone(size, batch).denoise(full),  # type: ignore[misc]
-                self._pass_cost(size, batch, frames, full),
+                lambda batch=batch: self._made.backbone(size, batch).denoise(full),  # type: ignore[misc]
+                self._made.pass_cost(size, batch, frames, full),
             )
 
     def _encoders(self, size: str) -> None:
-        geometry = self._geometry(size)
-        self._made = None  # room for the text encoder
+        geometry = self._made.geometry(size)
+        self._made.let_go()  # room for the text encoder
         scope = Row(what="", size=size, precision=self._precision)
-        self._row(replace(scope, what="encode, one picture"), lambda: self._encode_times(size), self._encode_cost(size))
+        self._row(
+            replace(scope, what="encode, one picture"), lambda: self._encode_times(size), self._made.encode_cost(size)
+        )
         tokens = torch.zeros(1, geometry.text_tokens, dtype=torch.int64, device=self._clock.device)
         self._row(
             replace(scope, what="text"),
-            lambda: self._clock.measure(lambda: self._text(tokens, torch.ones_like(tokens)), graph=False),
+            lambda: self._clock.measure(lambda: self._made.text(tokens, torch.ones_like(tokens)), graph=False),
             None,
         )
 
@@ -281,7 +281,7 @@ class Suite:
             self._report.add(replace(scope, note=f"not measured: {error}"))
             return
         except torch.cuda.OutOfMemoryError:
-            self._made = None
+            self._made.let_go()
             self._report.add(replace(scope, note="not measured: out of memory"))
             return
         except Exception as error:  # a driver's, a compiler's: the next row may still be had
@@ -308,7 +308,7 @@ class Suite:
     # What is measured
 
     def _pass_times(self, size: str, kept: bool, graph: bool) -> Times:
-        backbone = self._backbone(size, 1)
+        backbone = self._made.backbone(size, 1)
         timestep = self._schedule.passes()[0].timestep
         return self._clock.measure(
             lambda: backbone.one_pass(backbone.chunk_latent, backbone.full, timestep=timestep, prompt_cached=kept),
@@ -331,13 +331,13 @@ class Suite:
             return self._clock.measure(lambda: F.scaled_dot_product_attention(q, k, v))
 
     def _decode_times(self, size: str, decode: Decode) -> Times:
-        latent, caches = self._decoder_inputs(size)
+        latent, caches = self._made.decoder_inputs(size)
         return self._clock.measure(lambda: decode(latent, caches))
 
     def _decode_chunk(self, size: str) -> Callable[[torch.Tensor], object]:
         """Decodes a chunk's latents [F, C, h, w], as the executor does it."""
-        (_, read), (_, written) = self._decoder_inputs(size), self._decoder_inputs(size)
-        decode_latent = self._decode
+        (_, read), (_, written) = self._made.decoder_inputs(size), self._made.decoder_inputs(size)
+        decode_latent = self._made.decode
 
         def decode(latents: torch.Tensor) -> object:
             caches, shown = read, []
@@ -352,19 +352,17 @@ class Suite:
         return decode
 
     def _serial_times(self, size: str) -> Times:
-        backbone, decode = self._backbone(size, 1), self._decode_chunk(size)
+        backbone, decode = self._made.backbone(size, 1), self._decode_chunk(size)
         return self._clock.measure(lambda: decode(backbone.chunk()[0]))
 
     def _overlapped_times(self, size: str, cached: int) -> Times:
         if not self._clock.on_gpu:
             raise NotMeasured("overlapping needs a GPU's streams")
-        backbone = self._backbone(size, 1)
+        backbone = self._made.backbone(size, 1)
         return overlapped(self._clock, lambda: backbone.chunk(cached), self._decode_chunk(size))
 
     def _switch_times(self, size: str) -> Times:
-        backbone, geometry, vae = self._backbone(size, 1), self._geometry(size), self._vae
-        shape = (1, geometry.frame_height, geometry.frame_width, 3)
-        frame = torch.randint(0, 256, shape, dtype=torch.uint8, device=self._clock.device)
+        backbone, vae, frame = self._made.backbone(size, 1), self._made.vae, self._made.picture(size)
 
         def switch() -> object:
             backbone.latent[:, :1] = vae.encode_image(frame)
@@ -374,15 +372,10 @@ class Suite:
         return self._clock.measure(switch)
 
     def _encode_times(self, size: str) -> Times:
-        geometry, vae = self._geometry(size), self._vae
-        shape = (1, geometry.frame_height, geometry.frame_width, 3)
-        frame = torch.randint(0, 256, shape, dtype=torch.uint8, device=self._clock.device)
+        vae, frame = self._made.vae, self._made.picture(size)
         return self._clock.measure(lambda: vae.encode_image(frame))
 
     # What it takes
-
-    def _geometry(self, size: str) -> StudentGeometry:
-        return self._subject.geometries[size]
 
     @cached_property
     def rates(self) -> Rates:
@@ -390,87 +383,11 @@ class Suite:
         width, copied = (8192, 1 << 31) if self._clock.on_gpu else (512, 1 << 24)
         return measured_rates(self._clock, self._subject.dtype, fp8=missing is None, width=width, copied=copied)
 
-    @cached_property
-    def _network(self) -> CausalDiT:
-        geometry = next(iter(self._subject.geometries.values()))
-        return random_backbone(geometry, self._clock.device, self._subject.dtype)
-
-    @cached_property
-    def _vae(self) -> StreamingVae:
-        from executors.torch_decoder import channels_last
-
-        geometry = next(iter(self._subject.geometries.values()))
-        sizes = self._subject.sizes(geometry)
-        vae = sizes.build(device=self._clock.device, dtype=self._subject.dtype, parts={"vae"}).vae
-        return channels_last(vae) if self._clock.on_gpu else vae
-
-    @cached_property
-    def _decode(self) -> Decode:
-        from executors.torch_decoder import compiled
-
-        return compiled(self._vae) if self._clock.on_gpu else self._vae.decode
-
-    @cached_property
-    def _text(self) -> TextEncoder:
-        sizes = self._subject.sizes(next(iter(self._subject.geometries.values())))
-        return sizes.build(device=self._clock.device, dtype=self._subject.dtype, parts={"text_encoder"}).text_encoder
-
-    def _backbone(self, size: str, batch: int) -> Backbone:
-        """The one of this size and batch; another's slots are let go first."""
-        if self._made is None or self._made[0] != (size, batch):
-            self._made = None
-            self._made = (
-                (size, batch),
-                Backbone(self._network, self._geometry(size), self._schedule, batch=batch),
-            )
-        return self._made[1]
-
-    def _decoder_inputs(self, size: str) -> tuple[torch.Tensor, tuple[torch.Tensor, ...]]:
-        geometry = self._subject.sizes(self._geometry(size)).geometry
-        device, dtype = self._clock.device, self._subject.dtype
-        caches = tuple(torch.randn(shape, device=device, dtype=dtype) for shape in geometry.decoder_cache_shapes)
-        return torch.randn(1, *geometry.latent_shape, device=device), caches
-
     @contextmanager
     def _in_fp8(self) -> Iterator[None]:
-        with fp8_linears(self._network):
+        with fp8_linears(self._made.network):
             self._fp8 = True
             try:
                 yield
             finally:
                 self._fp8 = False
-
-    # What it costs
-
-    def _pass_cost(self, size: str, batch: int, frames: int, cached: int) -> Cost:
-        item = self._subject.dtype.itemsize
-        return pass_cost(self._geometry(size), batch=batch, frames=frames, cached=cached, item_bytes=item)
-
-    def _attention_flop(self, geometry: StudentGeometry) -> float:
-        return 4.0 * geometry.chunk_frames * geometry.window_frames * geometry.tokens_per_frame**2 * geometry.dim
-
-    def _decode_cost(self, size: str) -> Cost | None:
-        meta = self._meta_vae(size)
-        if meta is None:
-            return None
-        geometry = self._subject.sizes(self._geometry(size)).geometry
-        latent = torch.empty(1, *geometry.latent_shape, device="meta")
-        caches = [torch.empty(shape, device="meta") for shape in geometry.decoder_cache_shapes]
-        return counted(lambda: meta.decode(latent, caches))
-
-    def _encode_cost(self, size: str) -> Cost | None:
-        meta, geometry = self._meta_vae(size), self._geometry(size)
-        if meta is None:
-            return None
-        shape = (1, geometry.frame_height, geometry.frame_width, 3)
-        frame = torch.empty(shape, dtype=torch.uint8, device="meta")
-        return counted(lambda: meta.encode_image(frame))
-
-    def _meta_vae(self, size: str) -> StreamingVae | None:
-        if size not in self._meta_vaes:
-            try:
-                sizes = self._subject.sizes(self._geometry(size))
-            except ImportError:
-                return None  # the row itself says so
-            self._meta_vaes[size] = sizes.meta().vae.to("meta")
-        return self._meta_vaes[size]

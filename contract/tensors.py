@@ -21,6 +21,7 @@ STUDENT = "student"
 VAE_ENCODER = "vae_encoder"
 VAE_DECODER = "vae_decoder"
 TEXT_ENCODER = "text_encoder"
+MODELS = (TEXT_ENCODER, VAE_ENCODER, STUDENT, VAE_DECODER)
 
 MANIFEST_FILE = "manifest.json"
 MANIFEST_VERSION = 1

@@ -7,13 +7,12 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
-from contract.tensors import STUDENT, TEXT_ENCODER, VAE_DECODER, VAE_ENCODER
+from contract.tensors import MODELS
 from export import seal, serving
 from export.engines.command import add_commands
 
 _PROGRAM = "python -m export"
 _ROOT = Path("model_repository")
-_MODELS = (TEXT_ENCODER, VAE_ENCODER, STUDENT, VAE_DECODER)
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -31,7 +30,7 @@ def main(arguments: list[str] | None = None) -> int:
     large.add_argument("--network", type=Path, help="a fine-tune of the backbone, in place of that in --weights")
     large.add_argument("--precision", choices=["bf16", "fp32"], default="bf16")
     large.add_argument("--frame", type=_frame, default="704x1280", metavar="WIDTHxHEIGHT", help="default: %(default)s")
-    large.add_argument("--only", nargs="+", default=(), metavar="MODEL", choices=_MODELS, help=", ".join(_MODELS))
+    large.add_argument("--only", nargs="+", default=(), metavar="MODEL", choices=MODELS, help=", ".join(MODELS))
     large.add_argument("--prepared", action="store_true", help="with time tables and fused queries, keys and values")
     large.add_argument("--layers", type=int, help="a slice: random weights for the backbone's first blocks only")
     large.add_argument("--compare", action="store_true", help="with PyTorch, which then holds one network in memory")

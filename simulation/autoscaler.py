@@ -33,12 +33,11 @@ class HorizontalPodAutoscaler:
         settings: Autoscaler,
         policy: Policy,
         *,
-        blocks: int,
         backend: Backend,
         deployment: Deployment,
         books: Books,
     ) -> None:
-        self._clock, self._settings, self._policy, self._blocks = clock, settings, policy, blocks
+        self._clock, self._settings, self._policy = clock, settings, policy
         self._backend, self._deployment, self._books = backend, deployment, books
         self._samples: deque[_Sample] = deque()
         self._wishes: deque[tuple[float, int]] = deque()
@@ -84,7 +83,7 @@ class HorizontalPodAutoscaler:
         newest = seen[-1].load
         if not newest.pods:
             return self._deployment.replicas  # no answer from monitoring: nothing is scaled
-        occupied = newest.sessions / (newest.pods * self._blocks)
+        occupied = newest.sessions / newest.capacity
         if policy.sessions is not None:
             wishes.append(self._by_value(occupied / policy.sessions))
         if policy.utilisation is not None:

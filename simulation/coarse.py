@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from service.core.admission import ChunkCost, capacity
+from service.core.admission import Capacity, capacity
 from service.core.events import Pacing, SessionConfig
 from simulation.curve import Figures, Start
 from simulation.demand import Visit
@@ -38,8 +38,6 @@ class CoarsePod:
     def __init__(self, backend: CoarseBackend) -> None:
         self._backend = backend
         self._marks: dict[int, _Mark] = {}
-        self._cost_s = 0.0
-        self._cost_known_s = float("inf")
         self._since_s = 0.0
         self._chunks = self._late = self._switch_late_s = 0.0
         self._down = False
@@ -49,20 +47,11 @@ class CoarsePod:
         backend, sessions = self._backend, len(self._marks)
         if self._down:
             return _ENGINE_DOWN_RETRY_S
-        room = capacity(
-            pacing=Pacing.REALTIME,
-            slots=backend.blocks,
-            free=backend.blocks - sessions,
-            realtime_sessions=sessions,
-            chunk_s=backend.chunk_s,
-            costs=(ChunkCost(seconds=self._cost_s if now >= self._cost_known_s else 0.0),),
-            shortest_remaining_s=_LONGEST_S,
-        )
+        room = backend.room(sessions)
         if not room.available:
             return room.retry_after_s
         self._integrate(now)
         start = backend.rng.choice(backend.curve[sessions + 1].starts)
-        self._cost_known_s = min(self._cost_known_s, now + start.first_frame_s)
         self._marks[visit.number] = _Mark(
             at_s=now,
             start=start,
@@ -105,8 +94,6 @@ class CoarsePod:
             self._serving = serving
 
     def _moved(self, before: int, after: int) -> None:
-        if after > 0:
-            self._cost_s = self._backend.curve[after].cost_s
         if self._serving:
             self._backend.pods_with[before] -= 1
             self._backend.pods_with[after] += 1
@@ -132,6 +119,18 @@ class CoarseBackend:
     def pod(self) -> CoarsePod:
         return CoarsePod(self)
 
+    def room(self, sessions: int) -> Capacity:
+        """The service's answer on a pod with so many sessions."""
+        return capacity(
+            pacing=Pacing.REALTIME,
+            slots=self.blocks,
+            free=self.blocks - sessions,
+            realtime_sessions=sessions,
+            chunk_s=self.chunk_s,
+            cost_s=self.curve[sessions].cost_s,
+            shortest_remaining_s=_LONGEST_S,
+        )
+
     def load(self, now: float) -> Load:
         pods = sum(self.pods_with.values())
         sessions = sum(n * count for n, count in self.pods_with.items())
@@ -145,6 +144,7 @@ class CoarseBackend:
         return Load(
             pods=pods,
             sessions=sessions,
+            capacity=sum(count * (n + self.room(n).available) for n, count in self.pods_with.items()),
             utilisation=busy / pods if pods else 0.0,
             queue_s=waited / chunks if chunks else 0.0,
             slow=slow / chunks if chunks else 0.0,

@@ -38,7 +38,7 @@ class Figures:
     """A pod with a constant number of sessions, one coming for each that goes.
 
     Attributes:
-        cost_s: what the core measures a chunk to cost its slower lane.
+        cost_s: what admission takes a chunk to cost the engine.
         chunks_per_s, slow_per_s: of one session.
         late_per_s: of one session, behind its first chunks; what joining costs is in `starts`.
         switch_late: probability that a switch misses its objective.
@@ -56,8 +56,7 @@ class Figures:
 
 
 class _CountsBlocksOnly(Core):
-    """Lets in as many as there are blocks: the curve goes beyond what admission allows in the long run, because before
-    the first chunk is measured admission allows as much."""
+    """Lets in as many as there are blocks: the curve shows what comes beyond what admission allows."""
 
     def capacity(self, pacing: Pacing, now: float) -> Capacity:
         return super().capacity(Pacing.UNPACED, now)
@@ -68,7 +67,7 @@ def measure(
 ) -> tuple[Figures, ...]:
     """Figures for 0 to `blocks` sessions."""
     idle = Figures(
-        cost_s=0.0,
+        cost_s=profile.chunk_cost_s,
         utilisation=0.0,
         queue_s=0.0,
         chunks_per_s=0.0,
@@ -82,7 +81,12 @@ def measure(
 
 
 def _at(profile: EngineProfile, demand: Demand, sessions: int, *, switch_limit_s: float, seed: int) -> Figures:
-    core = _CountsBlocksOnly(geometry=profile.geometry(), schedule=profile.schedule(), blocks=2 * sessions)
+    core = _CountsBlocksOnly(
+        geometry=profile.geometry(),
+        schedule=profile.schedule(),
+        blocks=2 * sessions,
+        chunk_cost_s=profile.chunk_cost_s,
+    )
     pod = ExactPod(profile, core, switch_limit_s=switch_limit_s)
     viewers, rng = _viewers(demand, seed), random.Random(f"{seed} curve")
     # Who leaves when, and (no viewer) when somebody comes.
@@ -99,8 +103,7 @@ def _at(profile: EngineProfile, demand: Demand, sessions: int, *, switch_limit_s
             heapq.heappush(moves, (now + viewer.length_s, viewer.number, viewer))
             continue
         outcomes.append((viewer, pod.close(viewer, now)))
-        factor = core.capacity(Pacing.REALTIME, now).realtime_factor
-        costs += [profile.chunk_s / factor] if factor else []
+        costs.append(profile.chunk_s / core.capacity(Pacing.REALTIME, now).realtime_factor)
         heapq.heappush(moves, (now + rng.uniform(0.0, _GAP_S), number, None))
     seen_s = sum(viewer.length_s for viewer, _ in outcomes)
     switches = sum(len(viewer.switches_s) for viewer, _ in outcomes)

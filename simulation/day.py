@@ -118,7 +118,6 @@ def simulate(
         clock,
         scenario.autoscaler,
         policy,
-        blocks=scenario.pod.blocks,
         backend=backend,
         deployment=deployment,
         books=viewers.books,

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 
 from service.core.core import Core
 from service.core.errors import ResourceExhausted, Unavailable
-from service.core.events import ChunkInfo, EndReason, SessionConfig, Switch
+from service.core.events import ChunkInfo, EndReason, Pacing, SessionConfig, Switch
 from service.core.simulation import Simulation
 from service.core.steps import Step
 from service.runtime.tempo import Tempo
@@ -90,6 +90,11 @@ class ExactPod:
     def sessions(self) -> int:
         return len(self._watches)
 
+    def capacity(self, now: float) -> int:
+        """As the service's own metric has it: real-time sessions, open and to be let in."""
+        room = self.core.capacity(Pacing.REALTIME, now)
+        return room.open + room.available
+
     def advance(self, now: float) -> None:
         self.sim.run(until_s=now)
         self.sim.now = now
@@ -145,7 +150,7 @@ class ExactBackend:
 
     def pod(self) -> ExactPod:
         geometry, schedule = self._profile.geometry(), self._profile.schedule()
-        core = Core(geometry=geometry, schedule=schedule, blocks=self._blocks)
+        core = Core(geometry=geometry, schedule=schedule, blocks=self._blocks, chunk_cost_s=self._profile.chunk_cost_s)
         pod = ExactPod(self._profile, core, switch_limit_s=self._switch_limit_s)
         self._pods.append(pod)
         return pod
@@ -167,6 +172,7 @@ class ExactBackend:
         return Load(
             pods=len(serving),
             sessions=sum(pod.sessions for pod in serving),
+            capacity=sum(pod.capacity(now) for pod in serving),
             utilisation=min(1.0, busy_s / elapsed_s) if elapsed_s else 0.0,
             queue_s=waited_s / steps if steps else 0.0,
             slow=slow / chunks if chunks else 0.0,

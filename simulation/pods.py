@@ -30,11 +30,13 @@ class Outcome:
 class Load:
     """What serving pods look like to a monitoring system: sums, and means over pods, steps and chunks.
 
+    `capacity`: sessions open and to be let in (`chameleon_session_capacity`).
     `slow`: chunks with a real-time factor below 1 (`service.runtime.tempo`: what pacing holds back is left out).
     """
 
     pods: int
     sessions: int
+    capacity: int
     utilisation: float
     queue_s: float
     slow: float

@@ -55,6 +55,12 @@ class EngineProfile(Closed):
         geometry = self.geometry()
         return geometry.video_frames(first_chunk_of_segment=False) / geometry.frames_per_second
 
+    @property
+    def chunk_cost_s(self) -> float:
+        """What a chunk takes the engine under full load, as the service measures it at its start."""
+        student_s, decoder_s = len(self.schedule().passes()) * self.times.pass_s, self.times.decode_s
+        return student_s + decoder_s if self.one_device else max(student_s, decoder_s)
+
     def step_times(self) -> StepTimes:
         times = self.times
         return StepTimes(

@@ -32,7 +32,7 @@ _COLUMNS = (
 
 _CURVE_COLUMNS = (
     "sessions on a pod",
-    "chunk costs the slower lane, ms",
+    "chunk costs the engine, ms",
     "utilisation %",
     "queue, ms",
     "slow chunks %",

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import argparse
 import sys
+from collections.abc import Collection
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from contract.tensors import Manifest
+from contract.tensors import MODELS, Manifest
 
 if TYPE_CHECKING:
     Commands = argparse._SubParsersAction[argparse.ArgumentParser]
@@ -24,6 +25,7 @@ def add_commands(commands: Commands, *, root: Path) -> None:
         "check", help="parse and build every graph with TensorRT's own parser and builder; needs no GPU"
     )
     check.add_argument("--capability", default="8.9", help="compute capability to build for (default: 8.9)")
+    check.add_argument("--only", nargs="+", metavar="MODEL", choices=MODELS, help=f"of {', '.join(MODELS)}")
     check.set_defaults(run=_check)
 
     check.add_argument("--root", type=Path, default=root, help=f"model repository (default: {root})")
@@ -62,7 +64,8 @@ def _check(options: argparse.Namespace) -> int:
         tensorrt = use_rtx()
         target = capability(options.capability, tensorrt)
         print(f"TensorRT-RTX {tensorrt.__version__} for compute capability {options.capability}", flush=True)
-        for finding in check(_graphs(options.root, manifest), students, tensorrt=tensorrt, target=target):
+        graphs = _graphs(options.root, manifest, only=options.only or MODELS)
+        for finding in check(graphs, students, tensorrt=tensorrt, target=target):
             failed |= bool(finding.error)
             print(finding, file=sys.stderr if finding.error else sys.stdout, flush=True)
     except (FileNotFoundError, ValueError, ToolError) as error:
@@ -107,8 +110,9 @@ def _tensorrt(options: argparse.Namespace) -> int:
     return 0
 
 
-def _graphs(root: Path, manifest: Manifest) -> list[Path]:
-    return [root / name for name in sorted(manifest.files) if name.endswith(".onnx")]
+def _graphs(root: Path, manifest: Manifest, *, only: Collection[str]) -> list[Path]:
+    graphs = (name for name in sorted(manifest.files) if name.endswith(".onnx"))
+    return [root / name for name in graphs if name.split("/")[0] in only]
 
 
 def _refused(error: Any) -> int:

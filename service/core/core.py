@@ -25,7 +25,10 @@ ENDED_SESSIONS_KEPT = 256
 
 
 class Core:
-    """Owns every session. `blocks` sessions fit; `student_width` and `decoder_width` calls run at once on each lane."""
+    """Owns every session. `blocks` sessions fit; `student_width` and `decoder_width` calls run at once on each lane.
+
+    `chunk_cost_s`: of the full engine, measured at its start; 0: only blocks count until the first chunk is done.
+    """
 
     def __init__(
         self,
@@ -34,6 +37,7 @@ class Core:
         schedule: DenoisingSchedule,
         blocks: int,
         max_sessions_per_tenant: int | None = None,
+        chunk_cost_s: float = 0.0,
         student_width: int = 4,
         decoder_width: int = 2,
     ) -> None:
@@ -47,8 +51,9 @@ class Core:
         self._clearing: set[int] = set()
         self._student = Lane(student_width)
         self._decoder = Lane(decoder_width)
-        self._student_cost = ChunkCost()
-        self._decoder_cost = ChunkCost()
+        self._cost = ChunkCost(at_start_s=chunk_cost_s)
+        self._busy_since_s = self._busy_s = 0.0
+        """Since when anything is in flight, and for how long anything was since the last chunk."""
         self._effects: list[Effect] = []
         self._timers: list[tuple[float, str]] = []
         self._dirty: set[str] = set()
@@ -115,9 +120,9 @@ class Core:
             pacing=pacing,
             slots=self._blocks,
             free=len(self._free),
-            realtime_sessions=sum(s.config.pacing is Pacing.REALTIME for s in live),
-            chunk_s=self.geometry.video_frames(first_chunk_of_segment=False) / self.geometry.frames_per_second,
-            costs=(self._student_cost, self._decoder_cost),
+            realtime_sessions=self._realtime_sessions(),
+            chunk_s=self._chunk_s,
+            cost_s=self._cost.seconds,
             shortest_remaining_s=remaining,
         )
 
@@ -147,13 +152,13 @@ class Core:
         return accepted
 
     def knows_switch(self, session_id: str, event_id: str) -> bool:
-        return session_id in self._sessions and self._sessions[session_id].knows_switch(event_id)
+        return session_id in self._sessions and self._sessions[session_id].switches.knows(event_id)
 
     def switch_ready(self, session_id: str, event_id: str) -> None:
-        self._with(session_id, lambda s: s.switch_ready(event_id))
+        self._with(session_id, lambda s: s.switches.ready(event_id))
 
     def switch_failed(self, session_id: str, event_id: str, *, reason: str, message: str) -> None:
-        self._with(session_id, lambda s: s.switch_failed(event_id, reason, message))
+        self._with(session_id, lambda s: s.switches.failed(event_id, reason, message))
 
     def attach(self, session_id: str) -> None:
         session = self._session(session_id)
@@ -223,29 +228,27 @@ class Core:
         for session_id in self._student.pop_runnable(now):
             session = self._sessions.get(session_id)
             if session is not None and session.student_ready(now):  # it may have ended or paused since it was queued
-                self._student.begin(now, background=session.background)
+                self._begin(self._student, session, now)
                 steps.append(session.student_step(self._next_step_id()))
         for session_id in self._decoder.pop_runnable(now):
             session = self._sessions.get(session_id)
             if session is not None and session.decoder_ready():
-                self._decoder.begin(now, background=session.background)
+                self._begin(self._decoder, session, now)
                 steps.append(session.decoder_step(self._next_step_id()))
         return steps
 
     def step_done(self, step: Step, *, seconds: float, queued: float, now: float) -> None:
         session = self._sessions[step.session_id]
-        self._lane(step).finish(now, background=session.background)
+        self._finish(step, session, now)
         session.step_done(step, seconds=seconds, queued=queued, now=now)
-        if step.last:
-            self._student_cost.chunk_done(self._student.busy_s)
-        elif step.kind is StepKind.DECODE:
-            self._decoder_cost.chunk_done(self._decoder.busy_s)
+        if step.kind is StepKind.DECODE:
+            self._chunk_done(session)
         self._touch(step.session_id)
 
     def step_returned(self, step: Step, now: float) -> None:
         """The engine went down with the step in flight."""
         session = self._sessions[step.session_id]
-        self._lane(step).finish(now, background=session.background)
+        self._finish(step, session, now)
         session.step_returned(step)
         self._touch(step.session_id)
 
@@ -368,5 +371,30 @@ class Core:
         self._step_count += 1
         return self._step_count
 
-    def _lane(self, step: Step) -> Lane:
-        return self._decoder if step.kind is StepKind.DECODE else self._student
+    @property
+    def _chunk_s(self) -> float:
+        return self.geometry.video_frames(first_chunk_of_segment=False) / self.geometry.frames_per_second
+
+    def _realtime_sessions(self) -> int:
+        return sum(not s.background and s.state is not State.ENDED for s in self._sessions.values())
+
+    def _begin(self, lane: Lane, session: Session, now: float) -> None:
+        if not self._student.in_flight + self._decoder.in_flight:
+            self._busy_since_s = now
+        lane.begin(background=session.background)
+
+    def _finish(self, step: Step, session: Session, now: float) -> None:
+        lane = self._decoder if step.kind is StepKind.DECODE else self._student
+        lane.finish(background=session.background)
+        self._busy_s += now - self._busy_since_s
+        self._busy_since_s = now
+
+    def _chunk_done(self, session: Session) -> None:
+        self._cost.chunk_done(busy_s=self._busy_s)
+        self._busy_s = 0.0
+        if session.background or session.state is State.ENDED:
+            return
+        if session.chunk_took_s <= self._chunk_s:
+            self._cost.realtime_chunk_in_time()
+        else:
+            self._cost.realtime_chunk_too_slow(plays_s=self._chunk_s, sessions=self._realtime_sessions())

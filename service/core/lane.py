@@ -27,17 +27,12 @@ class Lane:
 
     Background work (unpaced sessions) is dispatched only while nothing else is in flight, so that it takes what
     real-time sessions leave; once its deadline has passed it waits no longer, so that it never starves.
-
-    Busy time is the time with anything in flight: divided by chunks done, it is what a chunk costs the lane, whatever
-    is batched or overlapped.
     """
 
     def __init__(self, width: int) -> None:
         self.width = width
         self.in_flight = 0
-        self.busy_s = 0.0
         self._foreground_in_flight = 0
-        self._busy_since_s = 0.0
         self._foreground = _Queue()
         self._background = _Queue()
         self._queued: set[str] = set()
@@ -60,15 +55,11 @@ class Lane:
             self._queued.discard(session_id)
             yield session_id
 
-    def begin(self, now: float, *, background: bool) -> None:
-        if self.in_flight == 0:
-            self._busy_since_s = now
+    def begin(self, *, background: bool) -> None:
         self.in_flight += 1
         self._foreground_in_flight += not background
 
-    def finish(self, now: float, *, background: bool) -> None:
+    def finish(self, *, background: bool) -> None:
         assert self.in_flight > 0
         self.in_flight -= 1
         self._foreground_in_flight -= not background
-        self.busy_s += now - self._busy_since_s
-        self._busy_since_s = now

@@ -11,9 +11,7 @@ next segment waits for the last frame.
 
 from __future__ import annotations
 
-from collections import deque
-from collections.abc import Iterator
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from enum import Enum, auto
 
 from contract.cache_plan import (
@@ -29,9 +27,9 @@ from contract.cache_plan import (
 )
 from contract.geometry import StudentGeometry
 from contract.schedule import DenoisingSchedule, Pass
-from service.core.errors import AlreadyExists, Code, FailedPrecondition, ResourceExhausted
+from service.core.decoding import Chunk, Decoding
+from service.core.errors import FailedPrecondition
 from service.core.events import (
-    ChunkInfo,
     Cursor,
     Draining,
     Ended,
@@ -43,7 +41,6 @@ from service.core.events import (
     Switch,
     SwitchAccepted,
     SwitchApplied,
-    SwitchRejected,
     Timings,
 )
 from service.core.machine import Input, transition
@@ -51,7 +48,6 @@ from service.core.pacing import Playout
 from service.core.steps import (
     BeginSegment,
     ClearBlock,
-    DropSwitch,
     Effect,
     Emit,
     EncodeMedia,
@@ -59,10 +55,9 @@ from service.core.steps import (
     Step,
     StepKind,
 )
+from service.core.switches import PendingSwitch, Switches
 
 ATTACH_GRACE_S = 30.0
-MAX_PENDING_SWITCHES = 64
-_REMEMBERED_SWITCHES = 256
 
 
 class Phase(Enum):
@@ -71,28 +66,6 @@ class Phase(Enum):
     BOUNDARY = auto()
     DENOISE = auto()
     COMMIT = auto()
-
-
-@dataclass(slots=True, kw_only=True)
-class PendingSwitch:
-    switch: Switch
-    accepted_s: float
-    ready: bool = False
-
-
-@dataclass(slots=True, kw_only=True)
-class Chunk:
-    """A chunk under way."""
-
-    sequence: int
-    cursor: Cursor
-    first_frame: int
-    frame_count: int
-    garment: str
-    restarts_decoder: bool
-    applied: SwitchApplied | None
-    timings: Timings = field(default_factory=Timings)
-    decode_runnable_s: float = 0.0
 
 
 class Session:
@@ -129,6 +102,8 @@ class Session:
         self.playout = Playout(
             pacing=config.pacing, opened_s=now, chunk_s=geometry.video_frames(first_chunk_of_segment=False) / self._fps
         )
+        self._decoding = Decoding(session_id=session_id, block=block, playout=self.playout, fps=self._fps)
+        self.switches = Switches(session_id, effects)
         self.garment = config.garment
         self.prompt = config.prompt
         self.phase = Phase.CONDITIONS
@@ -137,17 +112,13 @@ class Session:
         self._prefill: PrefillPlan | None = plan_start(geometry)
         self._plan: ChunkPlan | None = None
         self._pass_index = 0
+        self._chunk_began_s = self._student_took_s = 0.0
         self._chunk: Chunk | None = None
         self._restart_next = True
         self._applying: PendingSwitch | None = None
         self._awaiting_reference = False
         self._next_frame = 0
-        self._bank: int | None = None
-        self._decoding: deque[Chunk] = deque()
-        self._encoding = 0
         self._segment_timings = Timings()
-        self._pending: list[PendingSwitch] = []
-        self._answered: dict[str, tuple[Switch, SwitchAccepted]] = {}
 
     # What the session looks like
 
@@ -170,7 +141,7 @@ class Session:
 
     def paced_start_s(self) -> float | None:
         """When the next chunk may begin, if pacing alone holds it back."""
-        waits = self.phase is Phase.BOUNDARY and self.generates and not self._complete() and not self._decoder_behind
+        waits = self.phase is Phase.BOUNDARY and self.generates and not self._complete() and not self._decoding.behind
         return self.playout.paced_start_s(self.next_pts_s) if waits else None
 
     def view(self) -> SessionView:
@@ -225,20 +196,7 @@ class Session:
         return step
 
     def decoder_step(self, step_id: int) -> Step:
-        chunk = self._decoding[0]
-        step = Step(
-            id=step_id,
-            session_id=self.id,
-            block=self.block,
-            kind=StepKind.DECODE,
-            deadline_s=self.playout.deadline_s(chunk.first_frame / self._fps, chunk.decode_runnable_s),
-            runnable_s=chunk.decode_runnable_s,
-            sequence=chunk.sequence,
-            segment=chunk.cursor.segment,
-            chunk=chunk.cursor.chunk,
-            read_bank=None if chunk.restarts_decoder else self._bank,
-            write_bank=0 if self._bank is None else 1 - self._bank,
-        )
+        step = self._decoding.step(step_id)
         self.in_flight[step.id] = step
         return step
 
@@ -246,15 +204,19 @@ class Session:
         return self._deadline_s(self.phase_since_s)
 
     def decoder_deadline_s(self) -> float:
-        chunk = self._decoding[0]
-        return self.playout.deadline_s(chunk.first_frame / self._fps, chunk.decode_runnable_s)
+        return self._decoding.deadline_s()
+
+    @property
+    def chunk_took_s(self) -> float:
+        """Student or decoder for the last chunk that each did, whichever is longer; waits for the engine included."""
+        return max(self._student_took_s, self._decoding.took_s)
 
     def step_done(self, step: Step, *, seconds: float, queued: float, now: float) -> None:
         del self.in_flight[step.id]
         if self.state is State.ENDED:
             return
         if step.kind is StepKind.DECODE:
-            self._decoded(step, seconds, queued)
+            self._decoded(step, seconds, queued, now)
         elif step.kind is StepKind.PREFILL:
             assert self._prefill is not None
             self._cache = self._prefill.after
@@ -268,6 +230,7 @@ class Session:
             assert self._plan is not None
             self._cache = self._plan.after
             self._plan = None
+            self._student_took_s = now - self._chunk_began_s
             self._enter(Phase.BOUNDARY, now)
 
     def step_returned(self, step: Step) -> None:
@@ -309,8 +272,7 @@ class Session:
         """Over. The block is cleared once nothing of the session is in flight."""
         if self.state is State.ENDED:
             return
-        for pending in tuple(self._pending):
-            self._reject(pending, "SESSION_ENDED", "the session ended before the switch took effect")
+        self.switches.reject_all("SESSION_ENDED", "the session ended before the switch took effect")
         self.state = transition(self.state, Input.END)
         self.end_reason = reason
         self.detach_deadline_s = None
@@ -332,44 +294,13 @@ class Session:
 
     def request_switch(self, switch: Switch, now: float) -> SwitchAccepted:
         """Accept a switch; the same event id again gets the same answer."""
-        if switch.event_id in self._answered:
-            known, accepted = self._answered[switch.event_id]
-            if known != switch:
-                raise AlreadyExists(
-                    "EVENT_ID_REUSED", f"event id {switch.event_id!r} named another switch before", resource=self.id
-                )
-            return accepted
+        if (answer := self.switches.answered(switch)) is not None:
+            return answer
         if self.state is State.ENDED:
             raise FailedPrecondition("SESSION_ENDED", "the session has ended", resource=self.id)
-        if len(self._pending) >= MAX_PENDING_SWITCHES:
-            raise ResourceExhausted(
-                "TOO_MANY_SWITCHES",
-                f"{MAX_PENDING_SWITCHES} switches are waiting already, the limit",
-                retry_after_s=self.playout.chunk_s,
-            )
-        accepted = SwitchAccepted(
-            event_id=switch.event_id, garment=switch.garment, earliest_sequence=self.playout.started
+        return self.switches.accept(
+            switch, earliest_sequence=self.playout.started, now=now, retry_after_s=self.playout.chunk_s
         )
-        self._pending.append(PendingSwitch(switch=switch, accepted_s=now))
-        self._answered[switch.event_id] = (switch, accepted)
-        if len(self._answered) > _REMEMBERED_SWITCHES:
-            del self._answered[next(iter(self._answered))]
-        self._effects.append(Emit(session_id=self.id, event=accepted))
-        return accepted
-
-    def knows_switch(self, event_id: str) -> bool:
-        return event_id in self._answered
-
-    def switch_ready(self, event_id: str) -> None:
-        """Its garment and prompt are encoded."""
-        for pending in self._pending:
-            if pending.switch.event_id == event_id:
-                pending.ready = True
-
-    def switch_failed(self, event_id: str, reason: str, message: str) -> None:
-        for pending in tuple(self._pending):
-            if pending.switch.event_id == event_id:
-                self._reject(pending, reason, message)
 
     # Inside
 
@@ -399,20 +330,15 @@ class Session:
         plan = self._plan.denoise if self._pass_index == 0 else replace(self._plan.denoise, moves=())
         return plan, StepKind.DENOISE, self._passes[self._pass_index], ()
 
-    @property
-    def _decoder_behind(self) -> bool:
-        """A chunk waits for the decoder besides the one in it: another would only make switches come later."""
-        return len(self._decoding) > 1
-
     def _complete(self) -> bool:
         return self.next_pts_s >= self.config.max_duration_s
 
     def _leave_boundary(self, now: float) -> None:
         if self._complete() or self._awaiting_reference:
             return
-        may_start = self.playout.may_start(self.next_pts_s, now) and not self._decoder_behind
+        may_start = self.playout.may_start(self.next_pts_s, now) and not self._decoding.behind
         # A segment that is prefilled and may start does start: switches that keep coming cannot hold the stream up.
-        if (due := self._due_switch()) and not (self._applying and may_start):
+        if (due := self.switches.due(self.next_pts_s)) and not (self._applying and may_start):
             self._begin_switch(due, now)
         elif may_start:
             self._begin_chunk(now)
@@ -446,6 +372,7 @@ class Session:
         self._segment_timings = Timings()
         self._restart_next = False
         self._pass_index = 0
+        self._chunk_began_s = now
         self.playout.started += 1
         self._next_frame += frame_count
         self._enter(Phase.DENOISE, now)
@@ -458,51 +385,24 @@ class Session:
         if not step.last:
             self._enter(Phase.DENOISE, now)
             return
-        self._chunk.decode_runnable_s = now
-        self._decoding.append(self._chunk)
+        self._decoding.push(self._chunk, now)
         self._chunk = None
-        due = self._due_switch()
+        due = self.switches.due(self.next_pts_s)
         if due and (due.switch.policy or self.config.policy).restarts_video:
             self._plan = None  # this chunk's keys would be withdrawn at once: no clean pass for it
             self._begin_switch(due, now)
         else:
             self._enter(Phase.COMMIT, now)
 
-    def _decoded(self, step: Step, seconds: float, queued: float) -> None:
-        chunk = self._decoding.popleft()
-        assert chunk.sequence == step.sequence
-        self._bank = step.write_bank
-        timings = replace(chunk.timings, decode=seconds, queue=chunk.timings.queue + queued)
-        info = ChunkInfo(
-            sequence=chunk.sequence,
-            cursor=chunk.cursor,
-            pts_s=chunk.first_frame / self._fps,
-            duration_s=chunk.frame_count / self._fps,
-            first_frame=chunk.first_frame,
-            frame_count=chunk.frame_count,
-            garment=chunk.garment,
-            applied_event_ids=(chunk.applied.event_id,) if chunk.applied else (),
-            timings=timings,
-        )
-        before = (chunk.applied,) if chunk.applied else ()
-        self._effects.append(EncodeMedia(session_id=self.id, info=info, before=before))
+    def _decoded(self, step: Step, seconds: float, queued: float, now: float) -> None:
+        info, applied = self._decoding.done(step, seconds=seconds, queued=queued, now=now)
+        self._effects.append(EncodeMedia(session_id=self.id, info=info, before=(applied,) if applied else ()))
         if self._awaiting_reference and not self._decoding:
             self._awaiting_reference = False
             self._effects.append(EncodeReference(session_id=self.id))
 
-    def _due_switch(self) -> PendingSwitch | None:
-        """Of the switches that wait for this boundary and are ready, the one accepted last."""
-        ready = (p for p in reversed(self._pending) if p.ready and p.switch.not_before_s <= self.next_pts_s)
-        return next(ready, None)
-
     def _begin_switch(self, due: PendingSwitch, now: float) -> None:
-        superseded = list(self._superseded_by(due))
-        if self._applying is not None:
-            self._pending.append(self._applying)
-            superseded.insert(0, self._applying)
-        for pending in superseded:
-            self._reject(pending, "SWITCH_SUPERSEDED", f"{due.switch.event_id!r} came later and won the chunk boundary")
-        self._pending.remove(due)
+        self.switches.take(due, pts_s=self.next_pts_s, instead_of=self._applying)
         policy: Policy = due.switch.policy or self.config.policy
         self._prefill = plan_switch(self._cache, policy)
         self._applying = due
@@ -517,16 +417,3 @@ class Session:
             self._awaiting_reference = True
         else:
             self._effects.append(EncodeReference(session_id=self.id))
-
-    def _superseded_by(self, due: PendingSwitch) -> Iterator[PendingSwitch]:
-        for pending in tuple(self._pending):
-            if pending is due:
-                return
-            if pending.switch.not_before_s <= self.next_pts_s:
-                yield pending
-
-    def _reject(self, pending: PendingSwitch, reason: str, message: str) -> None:
-        self._pending.remove(pending)
-        event = SwitchRejected(event_id=pending.switch.event_id, code=Code.ABORTED, reason=reason, message=message)
-        self._effects.append(DropSwitch(session_id=self.id, event_id=pending.switch.event_id))
-        self._effects.append(Emit(session_id=self.id, event=event))

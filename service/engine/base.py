@@ -69,6 +69,11 @@ class Engine(Protocol):
         """Sessions that fit."""
         ...
 
+    @property
+    def chunk_cost_s(self) -> float:
+        """Seconds that a chunk takes an engine with as much to do as it can, measured by `start`; 0: not known."""
+        ...
+
     def token_count(self, prompt: str) -> int:
         """Tokens of a prompt, its end included; at most `geometry.text_tokens` may be encoded."""
         ...

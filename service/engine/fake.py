@@ -72,6 +72,7 @@ class FakeEngine:
         self.geometry = geometry
         self.schedule = schedule or DenoisingSchedule()
         self.blocks = blocks
+        self.chunk_cost_s = 0.0  # its calls run side by side, however many
         self.fail_next: list[EngineError] = []
         self._delays = delays or Delays()
         self._state = {block: _Block() for block in range(blocks)}

@@ -12,12 +12,12 @@ import tritonclient.grpc.aio as triton
 from numpy.typing import NDArray
 from tritonclient.utils import InferenceServerException, np_to_triton_dtype, triton_to_np_dtype
 
-from contract.cache_plan import PassPlan, Policy, plan_chunk, plan_start, plan_switch
 from contract.geometry import StudentGeometry
 from contract.schedule import DenoisingSchedule
 from contract.tensors import STUDENT, TEXT_ENCODER, VAE_DECODER, VAE_ENCODER, DType, Manifest, Model, Operation, models
 from service.engine.arena import SHARED_MEMORY, HostArena
 from service.engine.base import DecodeRequest, EngineError, EngineUnavailable, Frames, Latents, PassRequest
+from service.engine.rehearsal import rehearse
 from service.engine.tokenizer import Tokenizer, padded
 from service.engine.triton_server import TritonServer
 
@@ -77,6 +77,7 @@ class TritonEngine:
         self._recovery: asyncio.Task[None] | None = None
         self._closing = False
         self._births: list[int] = []
+        self._chunk_cost_s = 0.0
         self._on_down: Callable[[], None] = lambda: None
         self._on_up: Callable[[bool], None] = lambda _kept: None
         self._client: triton.InferenceServerClient
@@ -93,13 +94,17 @@ class TritonEngine:
     def blocks(self) -> int:
         return self._arena.layout.blocks
 
+    @property
+    def chunk_cost_s(self) -> float:
+        return self._chunk_cost_s
+
     def token_count(self, prompt: str) -> int:
         return len(self._tokenize(prompt))
 
     # Life
 
     async def start(self, on_down: Callable[[], None], on_up: Callable[[bool], None]) -> None:
-        """Start or find the server, show that both sides see the same arena, run every shape once.
+        """Start or find the server, show that both sides see the same arena, rehearse.
 
         Raises:
             EngineError: the models do not load, or see another arena; with the end of the server's log.
@@ -112,7 +117,7 @@ class TritonEngine:
                 await self._until_ready(give_up_on_exit=True)
             await self._attach()
             self._births = self._count_births()
-            await self._rehearse()
+            self._chunk_cost_s = await rehearse(self)
         except (EngineError, TimeoutError) as error:
             reason = str(error) or f"the models were not ready within {self._ready_timeout_s:.0f} s"
             tail = "" if self._server is None else f"; the server's log ends:\n{self._server.log_tail()}"
@@ -201,33 +206,6 @@ class TritonEngine:
             await self._client.unregister_system_shared_memory(self._region)
         except InferenceServerException as error:
             log.warning("the frames region stays registered: %s", error)
-
-    async def _rehearse(self) -> None:
-        """Run every shape once on a block that no session holds yet: a session until its window is full, a switch."""
-        geometry, block = self.geometry, 0
-        text = await self.encode_text("")
-        picture = np.zeros((geometry.frame_height, geometry.frame_width, 3), np.uint8)
-        condition = await self.encode_image(picture)
-
-        async def run(plan: PassPlan, latent: Latents, text_context: NDArray[np.float32] | None = None) -> None:
-            request = PassRequest(block=block, plan=plan, latent=latent, timestep=0, text_context=text_context)
-            await self.run_pass(request)
-
-        start = plan_start(geometry)
-        await run(start.condition_pass, np.repeat(condition, len(start.conditions), axis=0), text)
-        state, chunk_latent = start.after, np.zeros((geometry.chunk_frames, *geometry.latent_shape), np.float32)
-        for _ in range(len(geometry.attended_lengths()) + 1):
-            chunk = plan_chunk(state)
-            await run(chunk.denoise, chunk_latent)
-            await run(chunk.commit, chunk_latent)
-            state = chunk.after
-        await run(plan_switch(state, Policy.REFRESH).condition_pass, condition, text)
-        for read_bank in (None, 0):
-            write_bank = 0 if read_bank is None else 1
-            await self.decode(
-                DecodeRequest(block=block, latent=chunk_latent, read_bank=read_bank, write_bank=write_bank)
-            )
-        await self.clear(block)
 
     # Calls
 

@@ -108,6 +108,7 @@ class Orchestrator:
             schedule=self._engine.schedule,
             blocks=self._engine.blocks,
             max_sessions_per_tenant=self._max_sessions_per_tenant,
+            chunk_cost_s=self._engine.chunk_cost_s,
         )
         self._calls.engine_up()
         self._observer.engine_up(True)

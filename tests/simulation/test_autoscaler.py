@@ -25,8 +25,11 @@ class FakeDeployment:
 
 
 class FakeBackend:
+    """Pods of two sessions each."""
+
     def __init__(self, **load: Any) -> None:
-        self.now = Load(**(CALM | load))
+        shown = CALM | load
+        self.now = Load(**shown, capacity=2 * shown["pods"])
 
     def load(self, now: float) -> Load:
         return self.now
@@ -44,7 +47,6 @@ def scaled(
         clock,
         Autoscaler(least_pods=1, most_pods=1000),
         Policy.model_validate(policy),
-        blocks=2,
         backend=FakeBackend(**load),
         deployment=deployment,  # type: ignore[arg-type]
         books=books or Books(),

@@ -34,7 +34,7 @@ def both(profile_changes: dict[str, Any], scenario_changes: dict[str, Any]) -> t
             ONE_GPU,
             {"hours": 0.2, "pod": {"blocks": 2}, "demand": {"base_sessions": 6}, "policies": {"p": {"pods": 4}}},
             12,
-            id="two sessions on a device that keeps up with one",
+            id="blocks for two sessions on a device that keeps up with one",
         ),
     ],
 )

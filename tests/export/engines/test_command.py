@@ -37,6 +37,13 @@ def test_check_builds_what_the_manifest_lists(text_only: Path, capsys: pytest.Ca
     assert captured.err == ""
 
 
+def test_check_of_some_models_alone(repository: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["check", "--root", str(repository), "--only", "text_encoder"]) == 0
+    assert [line.split(":")[0].split("/")[-1] for line in capsys.readouterr().out.splitlines()[1:]] == [
+        "text_encoder.onnx"
+    ]
+
+
 def test_check_exits_1_and_names_the_operator_that_tensorrt_does_not_know(
     text_only: Path, refused: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

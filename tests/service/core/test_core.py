@@ -296,35 +296,6 @@ def test_an_opening_session_cannot_pause() -> None:
     assert caught.value.reason == "SESSION_OPENING"
 
 
-def test_blocks_bound_sessions_and_the_refusal_says_when_to_retry() -> None:
-    sim = Simulation(make_core(blocks=2))
-    open_session(sim, "a")
-    open_session(sim, "b")
-    with pytest.raises(ResourceExhausted, match="2 of 2 sessions") as caught:
-        open_session(sim, "c")
-    assert caught.value.reason == "SESSION_CAPACITY"
-    assert caught.value.retry_after_s >= 1.0
-
-
-def test_measured_step_time_bounds_real_time_sessions() -> None:
-    """A chunk of 1 s costs 0.3 s of the student lane: three sessions fit, unpaced ones need only a block."""
-    sim = Simulation(make_core(blocks=8), times=StepTimes(pass_s=0.06, decode_s=0.1))
-    realtime = replace(CONFIG, pacing=Pacing.REALTIME, max_duration_s=100.0)
-    open_session(sim, "a", realtime)
-    sim.run(until_s=10.0)
-    for name in "bc":
-        open_session(sim, name, realtime)
-    sim.run(until_s=30.0)
-    with pytest.raises(ResourceExhausted):
-        open_session(sim, "d", realtime)
-    open_session(sim, "e", CONFIG)
-    room = sim.core.capacity(Pacing.REALTIME, sim.now)
-    assert room.realtime_factor == pytest.approx(1 / 0.3, rel=0.1)
-    late_before = sim.core.late_chunks
-    sim.run(until_s=90.0)
-    assert sim.core.late_chunks == late_before, "who was admitted meets its deadlines, an unpaced session beside it"
-
-
 def test_a_tenants_quota_is_its_own() -> None:
     sim = Simulation(make_core(blocks=4, max_sessions_per_tenant=1))
     open_session(sim, "a")
