@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+NAME = "bytes"
+"""In a manifest."""
 PAD_ID = 0
 EOS_ID = 1
 BYTE_OFFSET = 3

@@ -166,7 +166,7 @@ class Manifest:
     """What lies in a model repository: the student's geometry and schedule, and its files with their digests.
 
     Attributes:
-        tokenizer: "bytes" (nano), or the name of a tokenizer file beside the text encoder.
+        tokenizer: `byte_tokenizer.NAME` (nano), or the name of a tokenizer file beside the text encoder.
         files: path relative to the repository -> sha256.
         made: how the files came to be (command, seed, versions), for people.
         executor: what the models compute with.

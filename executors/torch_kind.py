@@ -10,6 +10,7 @@ from pathlib import Path
 
 import torch
 
+from contract import byte_tokenizer
 from contract.tensors import VAE_ENCODER, Manifest, Model
 from executors.base import DecoderExecutor, EncoderExecutor, StudentExecutor
 from executors.torch_decoder import TorchDecoder
@@ -21,6 +22,7 @@ from student.inference import prepare
 from student.student import Student
 
 WEIGHTS_VARIABLE = "CHAMELEON_WEIGHTS"
+NETWORK_VARIABLE = "CHAMELEON_NETWORK"
 RANDOM_WEIGHTS = "random"
 PRECISION_VARIABLE = "CHAMELEON_PRECISION"
 FP8 = "fp8"
@@ -30,12 +32,13 @@ class TorchKind:
     """On the GPU if there is one, in the cache's type; else on the CPU.
 
     CHAMELEON_WEIGHTS is a folder: the embedded student's (default: those that ship), or a checkpoint of the 5B
-    student; `random` makes weights of its shape, to measure with. CHAMELEON_PRECISION=fp8 rounds the backbone's
+    student; `random` makes weights of its shape, to measure with. CHAMELEON_NETWORK is a fine-tune that takes the
+    checkpoint's backbone's place. CHAMELEON_PRECISION=fp8 rounds the backbone's
     linears.
     """
 
     def __init__(self, manifest: Manifest) -> None:
-        self._geometry, self._schedule = manifest.geometry, manifest.schedule
+        self._geometry, self._schedule, self._tokenizer = manifest.geometry, manifest.schedule, manifest.tokenizer
         self._device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
 
     def student(self, model: Model) -> StudentExecutor:
@@ -72,4 +75,11 @@ class TorchKind:
         sizes = wan_5b.sizes(self._geometry.frame_height, self._geometry.frame_width)
         if weights == RANDOM_WEIGHTS:
             return sizes.build(device=self._device, dtype=dtype, parts={part})
-        return sizes.load(Path(weights), device=self._device, dtype=dtype, parts={part})
+        if self._tokenizer == byte_tokenizer.NAME:
+            raise ValueError(
+                f"{WEIGHTS_VARIABLE} names a checkpoint, and the model repository has no tokenizer for it: write it "
+                "with `python -m export repository --weights FOLDER`"
+            )
+        fine_tune = os.environ.get(NETWORK_VARIABLE)
+        network = Path(fine_tune) if fine_tune else None
+        return sizes.load(Path(weights), network=network, device=self._device, dtype=dtype, parts={part})

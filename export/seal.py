@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import hashlib
 import json
+import shutil
 from pathlib import Path
 
-from contract.tensors import MANIFEST_FILE, Manifest, models
+from contract.tensors import MANIFEST_FILE, TEXT_ENCODER, Manifest, models
 from export.triton_config import config_text
 
 VERSION = "1"
@@ -41,6 +42,14 @@ def write_configs(root: Path) -> list[Path]:
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(text)
     return list(configs)
+
+
+def place_tokenizer(root: Path, file: Path) -> Path:
+    """Copy a tokenizer's file beside the text encoder, where the service looks for the one that the manifest names."""
+    target = root / TEXT_ENCODER / VERSION / file.name
+    target.parent.mkdir(parents=True, exist_ok=True)
+    shutil.copyfile(file, target)
+    return target
 
 
 def differences(root: Path) -> list[str]:

@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
+from contract import byte_tokenizer
 from contract.schedule import DenoisingSchedule
 from contract.tensors import MANIFEST_FILE, Executor, Manifest, models
 from export import seal
@@ -22,15 +23,23 @@ def add_command(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -
     command.add_argument("--root", type=Path, required=True, help="made, if there is none")
     command.add_argument("--executor", type=Executor, choices=list(Executor), required=True)
     command.add_argument("--student", choices=["nano", "5b"], help="where the root has no manifest yet")
+    command.add_argument(
+        "--weights",
+        type=Path,
+        help="of 5b: the checkpoint that will be served, for its tokenizer; without it prompts are bytes",
+    )
     command.add_argument("--frame", default="704x1280", metavar="WIDTHxHEIGHT", help="of 5b (default: %(default)s)")
     command.set_defaults(run=_run)
 
 
-def write(root: Path, executor: Executor, fresh: Manifest | None = None) -> Iterator[str]:
+def write(
+    root: Path, executor: Executor, fresh: Manifest | None = None, tokenizer: Path | None = None
+) -> Iterator[str]:
     """Name the executor in the root's manifest, and write what surrounds it.
 
     Args:
         fresh: the manifest, where there is none yet.
+        tokenizer: a tokenizer's file to serve with, in place of what the manifest names.
 
     Yields:
         The path of each file.
@@ -40,6 +49,9 @@ def write(root: Path, executor: Executor, fresh: Manifest | None = None) -> Iter
     """
     manifest = Manifest.read(root) if fresh is None or (root / MANIFEST_FILE).is_file() else fresh
     root.mkdir(parents=True, exist_ok=True)
+    if tokenizer is not None:
+        yield str(seal.place_tokenizer(root, tokenizer))
+        manifest = replace(manifest, tokenizer=tokenizer.name)
     seal.write_manifest(root, replace(manifest, executor=executor))
     yield str(root / MANIFEST_FILE)
     for model in models(manifest.geometry):
@@ -53,7 +65,7 @@ def write(root: Path, executor: Executor, fresh: Manifest | None = None) -> Iter
 
 def _run(options: argparse.Namespace) -> int:
     try:
-        for path in write(options.root, options.executor, _fresh(options)):
+        for path in write(options.root, options.executor, _fresh(options), _tokenizer(options.weights)):
             print(path)
     except (FileNotFoundError, ValueError) as error:
         print(f"python -m export: {error}", file=sys.stderr)
@@ -71,4 +83,12 @@ def _fresh(options: argparse.Namespace) -> Manifest | None:
 
     width, _, height = options.frame.partition("x")
     geometry = wan_5b.geometry(int(height), int(width))
-    return Manifest(geometry=geometry, schedule=DenoisingSchedule(), tokenizer="bytes", files={}, made=made)
+    return Manifest(geometry=geometry, schedule=DenoisingSchedule(), tokenizer=byte_tokenizer.NAME, files={}, made=made)
+
+
+def _tokenizer(weights: Path | None) -> Path | None:
+    if weights is None:
+        return None
+    from student.wan import WanFiles
+
+    return WanFiles.find(weights).its_tokenizer()

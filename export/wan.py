@@ -3,15 +3,12 @@
 from __future__ import annotations
 
 import argparse
-import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
-from pathlib import Path
 
 import torch
 
-from contract.tensors import TEXT_ENCODER
 from export import parity, seal
 from export.graphs import graphs
 from export.repository import size_report, write_streamed
@@ -23,7 +20,6 @@ from student.wan import WanFiles, WanSizes, open_weights, random_weights
 
 _DTYPES = {"bf16": torch.bfloat16, "fp32": torch.float32}
 PRECISIONS = tuple(_DTYPES)
-_TOKENIZER = "tokenizer.json"
 
 
 def write(options: argparse.Namespace) -> Iterator[str]:
@@ -56,8 +52,9 @@ def write(options: argparse.Namespace) -> Iterator[str]:
             yield from size_report(student, weights, dtype=dtype, only=options.only)
             return
         if files is not None:
-            student = replace(student, tokenizer=_TOKENIZER)
-            yield _copy_tokenizer(files, options.root)
+            target = seal.place_tokenizer(options.root, files.its_tokenizer())
+            student = replace(student, tokenizer=target.name)
+            yield f"{target.relative_to(options.root)}: {target.stat().st_size:,} bytes"
         made = {"command": "python -m export onnx --student 5b", "weights": _described(files)}
         yield from write_streamed(student, weights, options.root, made=made, dtype=dtype, only=options.only)
     if options.compare:
@@ -98,15 +95,6 @@ def _weights(student: Student, files: WanFiles | None, dtype: torch.dtype) -> It
         return
     with open_weights(student, files) as weights:
         yield weights
-
-
-def _copy_tokenizer(files: WanFiles, root: Path) -> str:
-    if files.tokenizer is None:
-        raise FileNotFoundError(f"no {_TOKENIZER} of umT5 beside the checkpoint's text encoder")
-    target = root / TEXT_ENCODER / seal.VERSION / _TOKENIZER
-    target.parent.mkdir(parents=True, exist_ok=True)
-    shutil.copyfile(files.tokenizer, target)
-    return f"{target.relative_to(root)}: {target.stat().st_size:,} bytes"
 
 
 def _described(files: WanFiles | None) -> str | dict[str, str]:

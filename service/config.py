@@ -16,7 +16,7 @@ from typing import Any, TypeVar
 PREFIX = "CHAMELEON_"
 CLIENT_VARIABLES = {"CHAMELEON_ADDRESS", "CHAMELEON_TOKEN"}
 """Of the `chameleon` command: whoever exported them may start a server too."""
-EXECUTOR_VARIABLES = {"CHAMELEON_WEIGHTS", "CHAMELEON_ENGINES", "CHAMELEON_PRECISION"}
+EXECUTOR_VARIABLES = {"CHAMELEON_WEIGHTS", "CHAMELEON_NETWORK", "CHAMELEON_ENGINES", "CHAMELEON_PRECISION"}
 """Of the models inside a tritonserver that is started here: it inherits them."""
 T = TypeVar("T")
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import torch
 from torch import nn
 
+from contract import byte_tokenizer
 from contract.geometry import StudentGeometry
 from contract.schedule import DenoisingSchedule
 from student.dit import CausalDiT, DiTConfig
@@ -29,7 +30,7 @@ class Student:
     network: CausalDiT
     vae: StreamingVae
     text_encoder: TextEncoder
-    tokenizer: str = "bytes"
+    tokenizer: str = byte_tokenizer.NAME
     schedule: DenoisingSchedule = _SCHEDULE
 
     @classmethod

@@ -24,6 +24,7 @@ from student.text import TextConfig, TextEncoder
 from student.vae import StreamingVae, VaeConfig
 
 Device = torch.device | str
+_TOKENIZER = "tokenizer.json"
 PARTS = frozenset({"network", "vae", "text_encoder"})
 
 
@@ -54,11 +55,17 @@ class WanFiles:
             network=_backbone(network or folder),
             vae=folder / ("vae" if converted else "Wan2.2_VAE.pth"),
             text_encoder=folder / ("text_encoder" if converted else "models_t5_umt5-xxl-enc-bf16.pth"),
-            tokenizer=_existing(folder / ("tokenizer" if converted else "google/umt5-xxl") / "tokenizer.json"),
+            tokenizer=_existing(folder / ("tokenizer" if converted else "google/umt5-xxl") / _TOKENIZER),
         )
         if absent := [str(path) for path in (found.network, found.vae, found.text_encoder) if not path.exists()]:
             raise FileNotFoundError(f"no {', no '.join(absent)}")
         return found
+
+    def its_tokenizer(self) -> Path:
+        """FileNotFoundError if there is none."""
+        if self.tokenizer is None:
+            raise FileNotFoundError(f"no {_TOKENIZER} of umT5 beside the checkpoint's {self.text_encoder.name}")
+        return self.tokenizer
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

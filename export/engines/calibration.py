@@ -57,7 +57,7 @@ def tokenizer(student: Student, file: Path) -> Tokenize:
     Raises:
         FileNotFoundError: there is no such file.
     """
-    if student.tokenizer == "bytes":
+    if student.tokenizer == byte_tokenizer.NAME:
         return byte_tokenizer.encode
     if not file.is_file():
         raise FileNotFoundError(f"no tokenizer {file}")

@@ -26,7 +26,7 @@ def open_tokenizer(name: str, folder: Path) -> Tokenizer:
     Raises:
         ValueError: there is no such file, it cannot be read, or its padding is not the text encoder's.
     """
-    if name == "bytes":
+    if name == byte_tokenizer.NAME:
         return byte_tokenizer.encode
     file = folder / name
     try:

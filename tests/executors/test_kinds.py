@@ -6,6 +6,7 @@ import json
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -45,6 +46,40 @@ def test_weights_of_the_5b_student_must_be_named(tmp_path: Path, monkeypatch: py
     monkeypatch.delenv("CHAMELEON_WEIGHTS", raising=False)
     with pytest.raises(ValueError, match="set CHAMELEON_WEIGHTS: a checkpoint's folder, or 'random'"):
         open_kind(tmp_path).decoder(model("vae_decoder"))
+
+
+def test_a_checkpoint_is_not_served_with_a_tokenizer_that_is_not_its_own(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from student import wan_5b
+
+    manifest = Manifest.read(REPOSITORY).to_json() | {"geometry": wan_5b.geometry().to_json(), "executor": "torch"}
+    (tmp_path / MANIFEST_FILE).write_text(json.dumps(manifest))
+    monkeypatch.setenv("CHAMELEON_WEIGHTS", str(tmp_path))
+    with pytest.raises(ValueError, match="no tokenizer for it: write it with `python -m export repository --weights"):
+        open_kind(tmp_path).encoder(model("text_encoder"))
+
+
+def test_a_fine_tune_takes_the_place_of_the_checkpoints_backbone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from student import wan, wan_5b
+
+    asked: dict[str, Any] = {}
+
+    def load(_: wan.WanSizes, folder: Path, **options: Any) -> None:
+        asked.update(folder=folder, **options)
+        raise FileNotFoundError("asked, and that is enough")
+
+    monkeypatch.setattr(wan.WanSizes, "load", load)
+    manifest = Manifest.read(REPOSITORY).to_json() | {"geometry": wan_5b.geometry().to_json(), "executor": "torch"}
+    (tmp_path / MANIFEST_FILE).write_text(json.dumps(manifest | {"tokenizer": "tokenizer.json"}))
+    monkeypatch.setenv("CHAMELEON_WEIGHTS", "/models/wan")
+    monkeypatch.setenv("CHAMELEON_NETWORK", "/models/fine-tune.pt")
+    with pytest.raises(FileNotFoundError, match="asked"):
+        open_kind(tmp_path).student(model("student"))
+    assert (asked["folder"], asked["network"]) == (Path("/models/wan"), Path("/models/fine-tune.pt"))
+    assert asked["parts"] == {"network"}
 
 
 def test_fp8_is_refused_where_the_device_has_none(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

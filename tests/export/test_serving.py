@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from contract import byte_tokenizer
 from contract.tensors import STUDENT, VAE_DECODER, Executor, Manifest, models
 from export import seal
 from export.__main__ import main
@@ -47,6 +48,23 @@ def test_the_5b_students_repository_is_for_its_frame(tmp_path: Path) -> None:
     assert (geometry.name, geometry.frame_width, geometry.frame_height) == ("5b", 480, 832)
     assert len(geometry.decoder_cache_shapes) == 32
     assert "dims: [ -1, 48, 52, 30 ]" in (tmp_path / STUDENT / "config.pbtxt").read_text()
+
+
+def test_a_checkpoints_tokenizer_is_served_with_it(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    checkpoint, root = tmp_path / "Wan", tmp_path / "models"
+    for part in ("transformer/x.safetensors", "vae", "text_encoder", "tokenizer/tokenizer.json"):
+        (checkpoint / part).parent.mkdir(parents=True, exist_ok=True)
+        (checkpoint / part).write_text("{}")
+    arguments = ["repository", "--root", str(root), "--executor", "torch", "--student", "5b"]
+    assert main(arguments) == 0
+    assert Manifest.read(root).tokenizer == byte_tokenizer.NAME
+    assert main([*arguments, "--weights", str(checkpoint)]) == 0
+    assert Manifest.read(root).tokenizer == "tokenizer.json"
+    assert (root / "text_encoder/1/tokenizer.json").read_text() == "{}"
+    assert seal.differences(root) == []
+    (checkpoint / "tokenizer/tokenizer.json").unlink()
+    assert main([*arguments, "--weights", str(checkpoint)]) == 2
+    assert "no tokenizer.json of umT5 beside the checkpoint's text_encoder" in capsys.readouterr().err
 
 
 def test_without_a_manifest_the_student_must_be_named(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

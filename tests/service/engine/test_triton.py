@@ -58,7 +58,8 @@ async def denoise(engine: TritonEngine, block: int, plan: PassPlan, seed: int = 
     return await engine.run_pass(request)
 
 
-async def test_the_rehearsal_leaves_nothing_behind(engine: TritonEngine) -> None:
+async def test_the_rehearsal_measures_a_chunk_and_leaves_nothing_behind(engine: TritonEngine) -> None:
+    assert 0.0 < engine.chunk_cost_s < 60.0
     assert all(engine._arena.is_clear(block) for block in range(BLOCKS))
 
 
