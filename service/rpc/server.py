@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Mapping
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -25,6 +24,7 @@ from service.rpc.intake import Intake
 from service.rpc.interceptors import Authentication, Concurrency, Metrics, RpcObserver, TraceHeaders
 from service.runtime.observer import Observer
 from service.runtime.orchestrator import Orchestrator
+from service.threads import started_pool
 
 SERVICES: tuple[str, ...] = (
     customization_service_pb2.DESCRIPTOR.services_by_name["CustomizationService"].full_name,
@@ -76,7 +76,7 @@ class Server:
         traces: bool = False,
     ) -> None:
         self.health = Health(SERVICES, lambda: orchestrator.ready)
-        self._threads = ThreadPoolExecutor(threads, thread_name_prefix="pictures")
+        self._threads = started_pool(threads, "pictures")
         self._reporting: asyncio.Task[None] | None = None
         self._server = grpc.aio.server(
             interceptors=(

@@ -11,7 +11,6 @@ import logging
 import time
 import uuid
 from collections.abc import Callable, Coroutine
-from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import numpy as np
@@ -56,6 +55,7 @@ from service.runtime.session_data import Prepared, SessionData, present
 from service.runtime.step_runner import StepRunner
 from service.runtime.stream import StreamLog, Subscription
 from service.runtime.tracer import NoTracer, Tracer
+from service.threads import started_pool
 
 log = logging.getLogger(__name__)
 
@@ -82,7 +82,7 @@ class Orchestrator:
         self._tracer = tracer or NoTracer()
         self._clock = clock
         self._max_sessions_per_tenant = max_sessions_per_tenant
-        self._threads = ThreadPoolExecutor(threads, thread_name_prefix="chameleon")
+        self._threads = started_pool(threads, "chameleon")
         self._data: dict[str, SessionData] = {}
         self._ended_logs: dict[str, StreamLog] = {}
         """Of sessions that are over, for their detach grace."""
