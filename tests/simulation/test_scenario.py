@@ -1,5 +1,7 @@
 """Inputs of the simulation: what is accepted, what is refused and how it is told."""
 
+import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -9,7 +11,8 @@ import yaml
 from simulation.scenario import ScenarioError, read
 from tests.simulation.small import PROFILE, SCENARIO, changed
 
-SHIPPED = sorted((Path(__file__).parents[2] / "simulation" / "scenarios").glob("*.yaml"))
+ROOT = Path(__file__).parents[2]
+SHIPPED = sorted((ROOT / "simulation" / "scenarios").glob("*.yaml"))
 
 
 def write(folder: Path, **changes: Any) -> Path:
@@ -20,9 +23,25 @@ def write(folder: Path, **changes: Any) -> Path:
 
 
 @pytest.mark.parametrize("path", SHIPPED, ids=lambda path: path.stem)
-def test_shipped_scenarios_read_and_5b_step_times_never_call_themselves_measured(path: Path) -> None:
+def test_shipped_scenarios_read_and_measured_step_times_say_where_they_were_measured(path: Path) -> None:
     _, profile = read(path)
-    assert profile.origin == ("computed floor, not measured" if profile.student == "5b" else "measured")
+    named = re.findall(r"docs/[a-z0-9/.-]+\w", profile.source)
+    assert all((ROOT / name).is_file() for name in named)
+    assert named or profile.origin == "computed floor, not measured"
+
+
+def test_the_h200s_measured_step_times_are_those_of_its_report() -> None:
+    _, profile = read(ROOT / "simulation/scenarios/h200-480x832.yaml")
+    rows = json.loads((ROOT / "docs/reports/gpu/h200.json").read_text())["rows"]
+
+    def seconds(what: str, precision: str) -> float:
+        (row,) = (row for row in rows if (row["what"], row["precision"], row["size"]) == (what, precision, "480x832"))
+        return float(row["median_ms"]) / 1000
+
+    assert profile.origin == "measured"
+    assert profile.times.pass_s == pytest.approx(seconds("clean pass", "fp8"), rel=0.01)
+    assert profile.times.prefill_s == pytest.approx(seconds("prefill, reference and garment", "fp8"), rel=0.01)
+    assert profile.times.decode_s == pytest.approx(3 * seconds("decode, one latent", "bfloat16"), rel=0.01)
 
 
 def test_every_wrong_field_is_named_with_its_path(tmp_path: Path) -> None:
