@@ -8,10 +8,12 @@ import argparse
 import importlib.util
 import shlex
 import shutil
+import subprocess
 import sys
 import sysconfig
 from pathlib import Path
 
+COULD_NOT_LOAD = 127
 LAUNCHER = """\
 #!/bin/sh
 export LD_LIBRARY_PATH={libraries}
@@ -20,7 +22,7 @@ exec {server} --backend-directory={backends} "$@"
 
 
 def install(root: Path, import_path: Path, packages: Path) -> Path:
-    """The launcher's path. Raises ModuleNotFoundError without the wheel."""
+    """The launcher's path. ModuleNotFoundError without the wheel, RuntimeError if its stub finds no libpython."""
     spec = importlib.util.find_spec("pytriton")
     if spec is None or spec.origin is None:
         raise ModuleNotFoundError("nvidia-pytriton is not installed")
@@ -28,10 +30,13 @@ def install(root: Path, import_path: Path, packages: Path) -> Path:
     backends = root / "backends"
     shutil.copytree(triton / "backends", backends, ignore=shutil.ignore_patterns("__pycache__"))
     python = f"{sys.version_info.major}.{sys.version_info.minor}"
-    shutil.copy2(triton / "python_backend_stubs" / python / "triton_python_backend_stub", backends / "python")
+    stub = Path(
+        shutil.copy2(triton / "python_backend_stubs" / python / "triton_python_backend_stub", backends / "python")
+    )
     launcher = root / "bin" / "tritonserver"
     launcher.parent.mkdir(parents=True)
     libraries = [triton.parents[1] / "nvidia_pytriton.libs", Path(sysconfig.get_config_var("LIBDIR"))]
+    _check(stub, libraries)
     launcher.write_text(
         LAUNCHER.format(
             libraries=shlex.quote(":".join(map(str, libraries))),
@@ -42,6 +47,15 @@ def install(root: Path, import_path: Path, packages: Path) -> Path:
     launcher.chmod(0o755)
     (packages / "chameleon.pth").write_text(f"{import_path}\n")
     return launcher
+
+
+def _check(stub: Path, libraries: list[Path]) -> None:
+    """Whether it loads: tritonserver would say that it could not give execute permission, which is not the matter."""
+    done = subprocess.run(
+        [stub], env={"LD_LIBRARY_PATH": ":".join(map(str, libraries))}, capture_output=True, text=True, check=False
+    )
+    if done.returncode == COULD_NOT_LOAD:
+        raise RuntimeError(f"{done.stderr.strip()} (Debian's Python: install libpython3.11)")
 
 
 def main() -> None:
