@@ -28,6 +28,8 @@ from loadtest.stated import Stated
 from loadtest.store import REPORT, Store
 from loadtest.summary import summarise
 
+_DRAIN_S = 20.0
+"""Beyond the length of a session that began last."""
 _LENGTH_S = 4.0
 _RATE = 4.0
 _SWITCH_S = 1.2
@@ -174,6 +176,7 @@ class Proof:
                 "kinds": [kind],
                 "player": {"start_buffer_s": 0, "resume_buffer_s": 0},
                 "generator": {"workers": workers},
+                "patience": {"drain_s": length_s + _DRAIN_S},
                 "objectives": {"run": [{"figure": "failed_ratio", "at_most": 0}]},
             }
         )
