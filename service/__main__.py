@@ -32,8 +32,8 @@ def main() -> int:
     log_to_stderr(settings.log_level)
     try:
         asyncio.run(serve(settings))
-    except (EngineError, OSError, RuntimeError):
-        log.exception("the service could not start")
+    except (EngineError, OSError, RuntimeError) as error:
+        log.exception("the service could not start: %s", error)
         return 1
     except asyncio.CancelledError:
         log.warning("stopped at once")

@@ -70,7 +70,10 @@ async def running(settings: Settings, engine: Engine, tracer: Tracer | None = No
     async with AsyncExitStack() as stack:
         telemetry = _HealthTelemetry()
         host, port = _split(settings.metrics_listen)
-        metrics = MetricsServer(telemetry.registry, host, port)
+        try:
+            metrics = MetricsServer(telemetry.registry, host, port)
+        except OSError as error:
+            raise OSError(f"CHAMELEON_METRICS_LISTEN={settings.metrics_listen}: {error.strerror}") from error
         stack.push_async_callback(asyncio.to_thread, metrics.close)
         if tracer is not None:
             stack.push_async_callback(asyncio.to_thread, tracer.close)

@@ -12,6 +12,7 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 
 import grpc
+import pytest
 from fashionchameleon.v1 import customization_service_pb2 as pb
 from fashionchameleon.v1 import customization_service_pb2_grpc
 from grpc_health.v1 import health_pb2, health_pb2_grpc
@@ -97,13 +98,16 @@ async def test_a_wrong_environment_is_told_whole_and_nothing_starts() -> None:
         assert b"CHAMELEON_COLOUR is unknown" in errors
 
 
-async def test_a_port_in_use_is_an_error() -> None:
+@pytest.mark.parametrize("variable", ["CHAMELEON_LISTEN", "CHAMELEON_METRICS_LISTEN"])
+async def test_a_port_in_use_is_an_error_that_names_it(variable: str) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
-        async with program(CHAMELEON_LISTEN=f"127.0.0.1:{taken.getsockname()[1]}") as process:
+        address = f"127.0.0.1:{taken.getsockname()[1]}"
+        async with program(**{variable: address}) as process:
             output, errors = await process.communicate()
-            assert process.returncode == 1
-            assert output == b""
-            assert b"could not start" in errors
+            assert (process.returncode, output) == (1, b"")
+            told = json.loads(errors.splitlines()[-1])
+            assert told["message"].startswith("the service could not start: ")
+            assert address in told["message"]
 
 
 async def test_help_explains_the_variables() -> None:
