@@ -68,7 +68,7 @@ def write_streamed(
     Args:
         student: shapes only (`WanSizes.meta`); its parameters are changed in place.
         weights: what to write, by `student.wan.named_parameters`' names.
-        only: models whose graphs are written, without manifest and configs; all of them if empty.
+        only: models whose graphs are written; all of them if empty. The manifest lists what the repository then holds.
 
     Yields:
         A line on each file.
@@ -81,8 +81,7 @@ def write_streamed(
         for path, size in zip(models, streamed.write(models, weights=_WEIGHTS), strict=True):
             yield f"{path.relative_to(root)}: {size.nodes:,} nodes, {size.graph_bytes:,} bytes"
         yield f"{folder / _WEIGHTS}: {(root / folder / _WEIGHTS).stat().st_size:,} bytes"
-    if not only:
-        yield _sealed(student, root, made=made, opset=opset)
+    yield _sealed(student, root, made=made, opset=opset)
 
 
 def size_report(

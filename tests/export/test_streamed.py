@@ -10,10 +10,11 @@ import pytest
 import torch
 
 from contract.geometry import WAN_5B
-from contract.tensors import STUDENT, TEXT_ENCODER, VAE_DECODER, VAE_ENCODER
+from contract.tensors import STUDENT, TEXT_ENCODER, VAE_DECODER, VAE_ENCODER, Manifest
 from export import parity, streamed
 from export.__main__ import main
 from export.graphs import Graph, graphs
+from export.repository import write_streamed
 from student import inference
 from student.text import TextConfig
 from student.vae import VaeConfig, decoder_cache_shapes
@@ -186,6 +187,19 @@ def test_in_bfloat16_weights_are_stored_and_keys_cached_in_it_and_latents_stay_f
     assert embedding.data_type == onnx.TensorProto.BFLOAT16
     read = weights["text_encoder.encoder.shared.weight"]()
     assert embedding.raw_data == read.view(torch.uint16).numpy().tobytes()
+
+
+def test_some_models_alone_make_a_repository_whose_graphs_tensorrt_builds(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """In bfloat16, as a slice of the 5B student is tried on a machine without a GPU."""
+    student = replace(SIZES, geometry=replace(SIZES.geometry, cache_dtype="bfloat16")).meta()
+    weights = random_weights(student, dtype=torch.bfloat16)
+    lines = list(write_streamed(student, weights, tmp_path, made={}, dtype=torch.bfloat16, only=[STUDENT]))
+    assert lines[-1].startswith("manifest.json: 2 files, ")
+    assert list(Manifest.read(tmp_path).files) == ["student/1/student.onnx", "student/1/weights.bin"]
+    assert main(["check", "--root", str(tmp_path), "--only", STUDENT]) == 0
+    assert "student.onnx: parsed and built, profiles: 2" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize(
