@@ -116,12 +116,17 @@ def stream(graph: Graph, weights: Readers, mode: FakeTensorMode, *, opset: int =
 def write(models: Mapping[Path, ir.Model], *, weights: str) -> list[GraphSize]:
     """Save graphs of one folder and, in the file `weights` beside them, their large tensors, those of one name once.
 
+    The file is written with the graph that has most; what only another one has stays within that.
+
+    Returns:
+        In the order of `models`.
+
     Raises:
         onnx.checker.ValidationError: if what was written is no valid graph.
     """
     known: dict[str, ir.ExternalTensor] = {}
-    sizes = []
-    for path, model in models.items():
+    sizes = {}
+    for path, model in sorted(models.items(), key=lambda entry: _initializer_bytes(entry[1]), reverse=True):
         path.parent.mkdir(parents=True, exist_ok=True)
         for name, value in model.graph.initializers.items():
             if name in known:
@@ -136,8 +141,8 @@ def write(models: Mapping[Path, ir.Model], *, weights: str) -> list[GraphSize]:
         forget_origin(proto)
         path.write_bytes(proto.SerializeToString(deterministic=True))
         onnx.checker.check_model(str(path))
-        sizes.append(_size(model, path.stat().st_size))
-    return sizes
+        sizes[path] = _size(model, path.stat().st_size)
+    return [sizes[path] for path in models]
 
 
 def measured(model: ir.Model) -> GraphSize:
@@ -150,6 +155,11 @@ def measured(model: ir.Model) -> GraphSize:
     proto = ir.to_proto(model)
     forget_origin(proto)
     return _size(model, proto.ByteSize())
+
+
+def _initializer_bytes(model: ir.Model) -> int:
+    tensors = (value.const_value for value in model.graph.initializers.values())
+    return sum(tensor.nbytes for tensor in tensors if tensor is not None)
 
 
 def _size(model: ir.Model, graph_bytes: int) -> GraphSize:
