@@ -221,7 +221,7 @@ class Ended:
 class Capacity:
     """How many more sessions could open now; if none, when to ask again.
 
-    `realtime_factor`: seconds of video the engine makes in a second for one session alone, 0 until measured.
+    `realtime_factor`: seconds of video the engine makes in a second, all sessions together; 0 until measured.
     """
 
     available: int
