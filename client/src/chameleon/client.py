@@ -12,6 +12,7 @@ from fashionchameleon.v1 import customization_service_pb2 as pb
 from fashionchameleon.v1 import garment_service_pb2, media_pb2
 
 from chameleon import convert
+from chameleon.affinity import Affinity
 from chameleon.retry import RetryPolicy
 from chameleon.session import AsyncSession
 from chameleon.transport import MAX_MESSAGE_BYTES, Transport
@@ -57,6 +58,8 @@ class AsyncChameleon:
         self._timeout_s = timeout_s
         self._retry = retry or RetryPolicy()
         self._open: Transport | None = None
+        self._affinity = Affinity()
+        """Of what is known by name alone: garments, and sessions that others opened."""
 
     async def __aenter__(self) -> AsyncChameleon:
         if self._open is not None:
@@ -129,30 +132,37 @@ class AsyncChameleon:
         if request.ByteSize() > MAX_MESSAGE_BYTES and not isinstance(garment, Garment | str):
             uploaded = await self.create_garment(garment)  # two large pictures do not fit into one message
             request.garment.CopyFrom(pb.GarmentSource(garment=uploaded.name))
+        # A garment's name is known to the server that has the garment; a picture is welcome anywhere.
+        affinity = Affinity(self._affinity.value if request.garment.garment else None)
         transport = self._transport
         response: pb.CreateSessionResponse = await transport.call(
-            transport.customization.CreateSession, request, timeout_s=timeout_s
+            transport.customization.CreateSession, request, affinity=affinity, timeout_s=timeout_s
         )
         info = convert.session_info(response.session)
-        async with AsyncSession(transport, info, ends_on_exit=True) as session:
+        async with AsyncSession(transport, info, affinity, ends_on_exit=True) as session:
             yield session
 
     @asynccontextmanager
-    async def attach_session(self, name: str) -> AsyncIterator[AsyncSession]:
+    async def attach_session(self, name: str, *, affinity: str | None = None) -> AsyncIterator[AsyncSession]:
         """Attach to a session that runs, from the oldest chunk the service still holds; leaving the block leaves the
         session running. Whoever read it before is cut off with StreamTakenOver.
 
         Args:
             name: `sessions/{session}`.
+            affinity: behind a gateway, `session.affinity` of whoever opened it.
         """
-        info = await self.get_session(name)
-        async with AsyncSession(self._transport, info, ends_on_exit=False) as session:
+        place = Affinity(affinity or self._affinity.value)
+        response: pb.GetSessionResponse = await self._transport.call(
+            self._transport.customization.GetSession, pb.GetSessionRequest(name=name), affinity=place
+        )
+        info = convert.session_info(response.session)
+        async with AsyncSession(self._transport, info, place, ends_on_exit=False) as session:
             yield session
 
     async def get_session(self, name: str) -> SessionInfo:
         """SessionNotFound if there is none of that name."""
         response: pb.GetSessionResponse = await self._transport.call(
-            self._transport.customization.GetSession, pb.GetSessionRequest(name=name)
+            self._transport.customization.GetSession, pb.GetSessionRequest(name=name), affinity=self._affinity
         )
         return convert.session_info(response.session)
 
@@ -172,7 +182,10 @@ class AsyncChameleon:
     async def delete_session(self, name: str) -> None:
         """End a session; one that has ended is no error."""
         await self._transport.call(
-            self._transport.customization.DeleteSession, pb.DeleteSessionRequest(name=name), gone_is_done=True
+            self._transport.customization.DeleteSession,
+            pb.DeleteSessionRequest(name=name),
+            affinity=self._affinity,
+            gone_is_done=True,
         )
 
     async def capacity(self, pacing: Pacing = Pacing.REALTIME) -> Capacity:
@@ -191,14 +204,16 @@ class AsyncChameleon:
             picture=await convert.picture(picture), display_name=display_name, request_id=str(uuid.uuid4())
         )
         response: garment_service_pb2.CreateGarmentResponse = await self._transport.call(
-            self._transport.garments.CreateGarment, request
+            self._transport.garments.CreateGarment, request, affinity=self._affinity
         )
         return convert.garment(response.garment)
 
     async def get_garment(self, name: str) -> Garment:
         """GarmentNotFound if there is none of that name."""
         response: garment_service_pb2.GetGarmentResponse = await self._transport.call(
-            self._transport.garments.GetGarment, garment_service_pb2.GetGarmentRequest(name=name)
+            self._transport.garments.GetGarment,
+            garment_service_pb2.GetGarmentRequest(name=name),
+            affinity=self._affinity,
         )
         return convert.garment(response.garment)
 
@@ -209,6 +224,7 @@ class AsyncChameleon:
             response: garment_service_pb2.ListGarmentsResponse = await self._transport.call(
                 self._transport.garments.ListGarments,
                 garment_service_pb2.ListGarmentsRequest(page_size=page_size, page_token=token),
+                affinity=self._affinity,
             )
             for garment in response.garments:
                 yield convert.garment(garment)
@@ -220,5 +236,6 @@ class AsyncChameleon:
         await self._transport.call(
             self._transport.garments.DeleteGarment,
             garment_service_pb2.DeleteGarmentRequest(name=name),
+            affinity=self._affinity,
             gone_is_done=True,
         )

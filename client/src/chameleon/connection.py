@@ -8,6 +8,7 @@ from collections.abc import AsyncIterator
 import grpc
 from fashionchameleon.v1 import customization_service_pb2 as pb
 
+from chameleon.affinity import Affinity
 from chameleon.errors import Unavailable, from_rpc_error
 from chameleon.transport import Transport
 
@@ -20,13 +21,14 @@ light."""
 class Connection:
     """Attaches at once. The first credit goes with it: from then on the service sends no more than is granted."""
 
-    def __init__(self, transport: Transport, attach: pb.StreamVideoRequest) -> None:
+    def __init__(self, transport: Transport, affinity: Affinity, attach: pb.StreamVideoRequest) -> None:
         self._loop = asyncio.get_running_loop()
         self._actions: asyncio.Queue[pb.InteractRequest | None] = asyncio.Queue()
         self._timers: set[asyncio.TimerHandle] = set()
         self.send(pb.InteractRequest(attach=attach))
         self.grant(1)
-        self._call = transport.customization.Interact(self._requests(), metadata=transport.metadata or None)
+        metadata = transport.metadata + affinity.metadata
+        self._call = transport.customization.Interact(self._requests(), metadata=metadata or None)
         # Not `call.read()`: that gives up what has come once a write has met the end of the call (grpc/grpc#36066).
         self._responses: AsyncIterator[pb.InteractResponse] = aiter(self._call)
 

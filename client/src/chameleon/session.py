@@ -12,6 +12,7 @@ import grpc
 from fashionchameleon.v1 import customization_service_pb2 as pb
 
 from chameleon import convert
+from chameleon.affinity import Affinity
 from chameleon.assembly import Assembly, attach_request
 from chameleon.connection import Connection
 from chameleon.errors import ChameleonError, NotFound, SessionLost, SwitchRejected, switch_rejected
@@ -84,8 +85,9 @@ class AsyncSession:
     most three chunks are ever under way, so a slow reader slows the session down and never sees stale video.
     """
 
-    def __init__(self, transport: Transport, info: SessionInfo, *, ends_on_exit: bool) -> None:
+    def __init__(self, transport: Transport, info: SessionInfo, affinity: Affinity, *, ends_on_exit: bool) -> None:
         self.info = info
+        self._affinity = affinity
         self.ended: Ended | None = None
         """Set once the iteration is over."""
         self.draining_s: float | None = None
@@ -106,6 +108,11 @@ class AsyncSession:
     def name(self) -> str:
         """`sessions/{session}`."""
         return self.info.name
+
+    @property
+    def affinity(self) -> str | None:
+        """Which server behind a gateway has it, for others who attach; None without a gateway."""
+        return self._affinity.value
 
     async def __aenter__(self) -> AsyncSession:
         self._attached()
@@ -190,6 +197,7 @@ class AsyncSession:
             response: pb.SwitchGarmentResponse = await self._transport.call(
                 self._transport.customization.SwitchGarment,
                 pb.SwitchGarmentRequest(name=self.name, switch_garment=request),
+                affinity=self._affinity,
                 timeout_s=timeout_s,
             )
         except BaseException:
@@ -209,7 +217,10 @@ class AsyncSession:
     async def stop(self) -> None:
         """End the session; the iteration ends with what the service still sends."""
         await self._transport.call(
-            self._transport.customization.DeleteSession, pb.DeleteSessionRequest(name=self.name), gone_is_done=True
+            self._transport.customization.DeleteSession,
+            pb.DeleteSessionRequest(name=self.name),
+            affinity=self._affinity,
+            gone_is_done=True,
         )
 
     def _set_paused(self, paused: bool) -> None:
@@ -219,7 +230,9 @@ class AsyncSession:
 
     def _attached(self) -> Connection:
         if self._connection is None:
-            self._connection = Connection(self._transport, attach_request(self.name, self._assembly.last))
+            self._connection = Connection(
+                self._transport, self._affinity, attach_request(self.name, self._assembly.last)
+            )
             if self._paused is not None:
                 self._connection.send(_pause_action(self._paused))
         return self._connection
@@ -323,6 +336,7 @@ class AsyncSession:
             await self._transport.call(
                 self._transport.customization.DeleteSession,
                 pb.DeleteSessionRequest(name=self.name),
+                affinity=self._affinity,
                 timeout_s=_END_TIMEOUT_S,
             )
         except NotFound:

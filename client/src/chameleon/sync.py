@@ -73,6 +73,10 @@ class Session:
         return self._session.info
 
     @property
+    def affinity(self) -> str | None:
+        return self._session.affinity
+
+    @property
     def ended(self) -> Ended | None:
         return self._session.ended
 
@@ -191,8 +195,9 @@ class Chameleon:
         )
         return _session(self._portal, self._portal.wrap_async_context_manager(opening))
 
-    def attach_session(self, name: str) -> AbstractContextManager[Session]:
-        return _session(self._portal, self._portal.wrap_async_context_manager(self._client.attach_session(name)))
+    def attach_session(self, name: str, *, affinity: str | None = None) -> AbstractContextManager[Session]:
+        attaching = self._client.attach_session(name, affinity=affinity)
+        return _session(self._portal, self._portal.wrap_async_context_manager(attaching))
 
     def get_session(self, name: str) -> SessionInfo:
         return self._portal.call(self._client.get_session, name)

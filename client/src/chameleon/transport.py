@@ -10,6 +10,7 @@ from typing import Any
 import grpc
 from fashionchameleon.v1 import customization_service_pb2_grpc, garment_service_pb2_grpc
 
+from chameleon.affinity import Affinity
 from chameleon.errors import from_rpc_error
 from chameleon.retry import Backoff, RetryPolicy
 
@@ -56,12 +57,14 @@ class Transport:
         method: Callable[..., Any],
         request: Any,
         *,
+        affinity: Affinity | None = None,
         timeout_s: float | None = None,
         gone_is_done: bool = False,
     ) -> Any:
         """A unary call, made again where `retry.may_retry` allows.
 
         Args:
+            affinity: sent, and learned from the answer; None: any server will do.
             timeout_s: for all attempts together; None: the client's.
             gone_is_done: for a deletion: NOT_FOUND after a lost answer means that the first attempt did it.
 
@@ -69,12 +72,14 @@ class Transport:
             ChameleonError: the service refused, or could not be reached in time.
         """
         deadline_s = time.monotonic() + (self._timeout_s if timeout_s is None else timeout_s)
-        backoff = Backoff(self.retry)
+        backoff, affinity = Backoff(self.retry), affinity or Affinity()
         while True:
+            metadata = self.metadata + affinity.metadata
+            call = method(request, timeout=max(0.0, deadline_s - time.monotonic()), metadata=metadata or None)
             try:
-                return await method(
-                    request, timeout=max(0.0, deadline_s - time.monotonic()), metadata=self.metadata or None
-                )
+                response = await call
+                affinity.learn(await call.initial_metadata())
+                return response
             except grpc.aio.AioRpcError as rpc_error:
                 error = from_rpc_error(rpc_error)
             if gone_is_done and backoff.failures and error.code is grpc.StatusCode.NOT_FOUND:
