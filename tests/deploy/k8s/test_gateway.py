@@ -23,11 +23,11 @@ from chameleon import AsyncChameleon, MediaFormat
 from chameleon.affinity import HEADER
 from chameleon.errors import CapacityReached
 from demo.inputs import GARMENT, OTHER_GARMENT, PERSON
-from tests.deploy.k8s.manifests import ROOT
+from tests.deploy.k8s.manifests import ROOT, of_kind, one, overlay
 from tests.service.test_app import ENVIRONMENT
 
 PODS = 2
-ATTEMPTS = 4
+MANIFESTS = overlay("hpa-tracing")
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
 
@@ -56,10 +56,13 @@ async def running(*command: str, **environment: str) -> AsyncIterator[asyncio.St
 
 
 def routes(cluster: str) -> list[dict[str, Any]]:
-    opening = "/fashionchameleon.v1.CustomizationService/CreateSession"
+    (rule,) = one(MANIFESTS, "GRPCRoute", "chameleon-opening")["spec"]["rules"]
+    (match,) = rule["matches"]
+    opening = "/{service}/{method}".format(**match["method"])
+    retry = one(MANIFESTS, "BackendTrafficPolicy")["spec"]["retry"]
     again = {
-        "retry_on": "resource-exhausted",
-        "num_retries": ATTEMPTS,
+        "retry_on": ",".join(retry["retryOn"]["triggers"]),
+        "num_retries": retry["numRetries"],
         "retry_host_predicate": [
             {
                 "name": "envoy.retry_host_predicates.previous_hosts",
@@ -134,7 +137,14 @@ def _typed(name: str) -> dict[str, Any]:
 
 
 def _header_state() -> dict[str, Any]:
-    return _typed("extensions.http.stateful_session.header.v3.HeaderBasedSessionState") | {"name": HEADER}
+    return _typed("extensions.http.stateful_session.header.v3.HeaderBasedSessionState") | {"name": _session_header()}
+
+
+def _session_header() -> str:
+    rules = [rule for route in of_kind(MANIFESTS, "GRPCRoute") for rule in route["spec"]["rules"]]
+    (name,) = {rule["sessionPersistence"]["sessionName"] for rule in rules if "sessionPersistence" in rule}
+    assert name == HEADER, "what the SDK returns"
+    return str(name)
 
 
 def _address(port: int) -> dict[str, Any]:
@@ -204,16 +214,19 @@ async def test_a_session_is_found_again_by_every_call_about_it(gateway: str) -> 
 
 
 async def test_a_full_pod_is_not_the_answer_while_another_has_room(gateway: str) -> None:
-    async with AsyncChameleon(gateway) as chameleon, asyncio.timeout(60):
-        async with chameleon.open_session(**wanted()) as first:
-            for _ in range(2 * PODS):  # every other one would meet the full pod
-                async with chameleon.open_session(**wanted(), timeout_s=5.0) as second:
-                    assert second.affinity != first.affinity
-                    await anext(second)
-            async with chameleon.open_session(**wanted(), timeout_s=5.0):
-                with pytest.raises(CapacityReached):
-                    await chameleon.open_session(**wanted(), timeout_s=2.0).__aenter__()
-            await anext(first)
+    async with (
+        asyncio.timeout(60),
+        AsyncChameleon(gateway) as chameleon,
+        chameleon.open_session(**wanted()) as first,
+    ):
+        for _ in range(2 * PODS):  # every other one would meet the full pod
+            async with chameleon.open_session(**wanted(), timeout_s=5.0) as second:
+                assert second.affinity != first.affinity
+                await anext(second)
+        async with chameleon.open_session(**wanted(), timeout_s=5.0):
+            with pytest.raises(CapacityReached):
+                await chameleon.open_session(**wanted(), timeout_s=2.0).__aenter__()
+        await anext(first)
 
 
 async def test_a_garment_known_by_name_brings_its_session_to_its_pod(gateway: str) -> None:

@@ -17,6 +17,7 @@ VERSIONS = ("1.35", "1.37")
 """The oldest that the overlays are meant for (from it on image volumes are on by default), the newest with schemas."""
 CRDS = Path(__file__).parent / "crds"
 CUSTOM = {
+    "gateway.envoyproxy.io",
     "gateway.networking.k8s.io",
     "karpenter.k8s.aws",
     "karpenter.sh",
