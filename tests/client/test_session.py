@@ -48,6 +48,11 @@ async def test_h264_chunks_one_behind_the_other_are_a_playable_file(chameleon: A
     assert frames == sorted(set(frames))
 
 
+async def test_without_a_gateway_there_is_nothing_to_come_back_by(chameleon: AsyncChameleon) -> None:
+    async with chameleon.open_session(**wanted()) as session:
+        assert session.affinity is None
+
+
 async def test_fragments_are_the_same_bytes(chameleon: AsyncChameleon) -> None:
     async with chameleon.open_session(**wanted(format=MediaFormat.H264)) as session:
         parts = [part async for part in session.fragments()]
