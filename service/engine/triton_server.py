@@ -21,6 +21,8 @@ from service.engine.base import EngineError
 
 log = logging.getLogger(__name__)
 
+_BACKEND_POOL_BYTES = 4 << 20
+"""Of each model instance, for the requests under way at once. A pool that is too small grows, and stays so."""
 _NEWER_FLAGS = ("--allow-client-shm=true",)
 """Needed by newer servers (from 2.69 on), unknown to older ones, which refuse to start with them."""
 _STOP_S = 10.0
@@ -171,6 +173,7 @@ class TritonServer:
             f"--model-repository={self._repository}",
             f"--backend-directory={self._backends}",
             f"--backend-config=python,shm-region-prefix-name={self._shm_prefix}",
+            f"--backend-config=python,shm-default-byte-size={_BACKEND_POOL_BYTES}",
             "--grpc-address=127.0.0.1",
             f"--grpc-port={self._grpc_port}",
             "--allow-http=false",
