@@ -18,7 +18,7 @@ from training import loop, stages
 from training.batch import LatentSource
 from training.clips import Clips, StreamShape, write_clips
 from training.dataset import LatentData, write_shards
-from training.distributed import place, stop_together
+from training.distributed import leave, place, stop_together
 from training.draws import seed_of
 from training.place import Place
 from training.presets import PRESETS, CodecConfig, Preset
@@ -234,4 +234,4 @@ def _codec(config: CodecConfig, weights: Path) -> StreamingVae:
 
 
 if __name__ == "__main__":
-    raise SystemExit(main())
+    leave(main())

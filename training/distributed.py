@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import os
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import NoReturn
 
 import torch
 import torch.distributed as dist
@@ -45,3 +47,17 @@ def stop_together(stop: bool) -> bool:
     asked = torch.tensor(float(stop), device=device)
     dist.all_reduce(asked, op=dist.ReduceOp.MAX)
     return bool(asked.item())
+
+
+def leave(status: int) -> NoReturn:
+    """End a process that was in `place`, as `SystemExit` does.
+
+    One of a gloo group ends without the interpreter's shutdown: PyTorch's threads outlive the group and may still
+    drop the last collective's tensors, and asking for the interpreter's lock then aborts a process whose work is done
+    (https://github.com/pytorch/pytorch/issues/190489).
+    """
+    if "WORLD_SIZE" in os.environ and not torch.cuda.is_available():
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(status)
+    raise SystemExit(status)

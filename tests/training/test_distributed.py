@@ -58,7 +58,7 @@ def _torchrun(*command: str) -> None:
     except subprocess.TimeoutExpired:
         agent.terminate()  # and it ends its processes, as it would not if it were killed
         _, errors = agent.communicate(timeout=60)
-    assert agent.returncode == 0, errors[-3000:]
+    assert agent.returncode == 0, errors[-10_000:]
 
 
 @pytest.fixture(scope="module")

@@ -14,7 +14,7 @@ import torch.distributed as dist
 
 from tests.training.blobs import BlobSource
 from training import loop, stages
-from training.distributed import place, stop_together
+from training.distributed import leave, place, stop_together
 from training.loop import Pace, Stop
 from training.optimiser import Method
 from training.presets import TINY, Preset
@@ -90,3 +90,4 @@ def main() -> None:
 
 if __name__ == "__main__":
     main()
+    leave(0)
