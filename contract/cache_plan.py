@@ -92,6 +92,11 @@ class CacheState:
     frame: int = 0
     """The next latent frame within the run of positions: it goes on over switches that keep history."""
 
+    @property
+    def full(self) -> bool:
+        """The last chunk attended all that the window holds: the next ones cost as much, and none costs more."""
+        return bool(self.staged)
+
     def __post_init__(self) -> None:
         assert len(self.slots) <= self.geometry.max_attended_frames
         assert not self.staged or len(self.slots) == self.geometry.max_attended_frames

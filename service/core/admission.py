@@ -19,8 +19,8 @@ class ChunkCost:
     """Seconds of the whole engine, student and decoder, that a chunk takes where the engine has as much as it can take.
 
     How much runs side by side only a full engine shows: it is measured once, at the start. The time that the engine is
-    busy for a chunk can only be as long or longer, so a start that was disturbed is corrected. Chunks of real-time
-    sessions that take longer than they play say that the engine has become slower.
+    busy for chunks of full windows can only be as long or longer, so a start that was disturbed is corrected. Chunks of
+    real-time sessions that take longer than they play say that the engine has become slower.
 
     Attributes:
         at_start_s: measured at the start; 0: not.
@@ -41,14 +41,24 @@ class ChunkCost:
     def _unstrained_s(self) -> float:
         return min((seconds for seconds in (self.at_start_s, self._busy_s) if seconds), default=0.0)
 
-    def chunk_done(self, *, busy_s: float) -> None:
-        """Any session's chunk; `busy_s`: how long the engine had anything in flight since the last one."""
+    def chunk_done(self, *, busy_s: float, window_full: bool) -> None:
+        """Any session's chunk.
+
+        Args:
+            busy_s: how long the engine had anything in flight since the last one.
+            window_full: it attended as much as there can be. Others cost less, so they say nothing of what sessions
+                will cost, unless nothing else is known.
+        """
+        if not self.seconds:
+            self._busy_s = busy_s
+        if not window_full:
+            self._sum_s, self._chunks = 0.0, 0
+            return
         self._sum_s += busy_s
         self._chunks += 1
-        if self._busy_s == 0.0:
-            self._busy_s = busy_s
-        elif self._chunks >= _CHUNKS_A_SAMPLE:
-            self._busy_s += _SMOOTHING * (self._sum_s / self._chunks - self._busy_s)
+        if self._chunks >= _CHUNKS_A_SAMPLE:
+            seen_s = self._sum_s / self._chunks
+            self._busy_s += _SMOOTHING * (seen_s - self._busy_s) if self._busy_s else seen_s
             self._sum_s, self._chunks = 0.0, 0
 
     def realtime_chunk_in_time(self) -> None:

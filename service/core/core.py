@@ -390,7 +390,7 @@ class Core:
         self._busy_since_s = now
 
     def _chunk_done(self, session: Session) -> None:
-        self._cost.chunk_done(busy_s=self._busy_s)
+        self._cost.chunk_done(busy_s=self._busy_s, window_full=session.window_full)
         self._busy_s = 0.0
         if session.background or session.state is State.ENDED:
             return

@@ -135,6 +135,11 @@ class Session:
         return self.state in (State.STREAMING, State.DRAINING)
 
     @property
+    def window_full(self) -> bool:
+        """Its chunks cost as much as chunks can."""
+        return self._cache.full
+
+    @property
     def background(self) -> bool:
         """Takes only what real-time sessions leave of the engine."""
         return self.config.pacing is Pacing.UNPACED

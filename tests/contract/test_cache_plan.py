@@ -79,6 +79,7 @@ def test_without_switches_the_plan_is_a_closed_form(geometry: StudentGeometry, m
             assert everything == list(range(len(everything)))
             assert len(everything) <= geometry.window_frames
         state = plan.after
+        assert state.full == (plan.denoise.attended == geometry.max_attended_frames)
 
 
 @given(geometries, modes, actions)

@@ -97,6 +97,17 @@ def test_a_start_that_was_disturbed_is_corrected() -> None:
     open_sessions(sim, "b")
 
 
+def test_chunks_of_windows_not_yet_full_do_not_say_what_sessions_will_cost() -> None:
+    """They cost less: a crowd of new sessions would let in more than the engine keeps up with."""
+    sim = make_sim(StepTimes(pass_s=0.02, decode_s=0.1, one_device=True), chunk_cost_s=0.4)
+    short = replace(REALTIME, max_duration_s=5.0)  # of 7 chunks to a full window
+    for round_ in range(8):
+        open_sessions(sim, f"{round_}", short)
+        sim.run(until_s=sim.now + 10.0)
+    assert len(sim.ended_s) == 8
+    assert factor(sim) == pytest.approx(1 / 0.4)
+
+
 def test_an_engine_that_became_slower_lets_fewer_in_until_it_keeps_up_again() -> None:
     fast = StepTimes(pass_s=0.02, decode_s=0.1, one_device=True)
     sim = make_sim(fast, chunk_cost_s=PASSES * 0.02 + 0.1)
