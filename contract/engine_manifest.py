@@ -1,7 +1,7 @@
 """What lies in a folder of TensorRT engines, and whether the machine at hand may load it.
 
 A folder holds `engines.json` and beside it one file for each engine. An engine belongs to the TensorRT version, the GPU
-and the student it was built for: anything else is refused before a byte of it is loaded.
+and the model repository it was built from, whose weights are in it: anything else is refused before a byte is loaded.
 """
 
 from __future__ import annotations
@@ -16,9 +16,10 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from contract.geometry import StudentGeometry
+from contract.tensors import Manifest
 
 ENGINE_MANIFEST_FILE = "engines.json"
-ENGINE_MANIFEST_VERSION = 1
+ENGINE_MANIFEST_VERSION = 2
 ENGINE_SUFFIX = ".engine"
 
 BATCH, FRAMES, CACHED = "B", "F", "S"
@@ -84,21 +85,18 @@ class Engine:
     Attributes:
         file: name within the folder.
         sha256: of the file.
-        graph_sha256: of the ONNX file it was built from.
         profiles: in the order of TensorRT's profile indices.
     """
 
     file: str
     sha256: str
-    graph_sha256: str
     profiles: tuple[Profile, ...]
 
     def __post_init__(self) -> None:
         if not _FILE_NAME.fullmatch(self.file):
             raise ValueError(f"file: {self.file!r} is not the plain name of a file")
-        for field in ("sha256", "graph_sha256"):
-            if not _DIGEST.fullmatch(getattr(self, field)):
-                raise ValueError(f"{field}: {getattr(self, field)!r} is not 64 lower-case hexadecimal digits")
+        if not _DIGEST.fullmatch(self.sha256):
+            raise ValueError(f"sha256: {self.sha256!r} is not 64 lower-case hexadecimal digits")
         if not self.profiles:
             raise ValueError("profiles: at least one is needed")
 
@@ -120,6 +118,7 @@ class EngineManifest:
     """All engines of a student, built together.
 
     Attributes:
+        files: of the model repository they were built from, as its manifest has them: path -> sha256.
         engines: by the graph's name, see `engine_name`.
         made: how they came to be (command, accuracy), for people.
     """
@@ -127,6 +126,7 @@ class EngineManifest:
     geometry: StudentGeometry
     precision: Precision
     machine: Machine
+    files: Mapping[str, str]
     engines: Mapping[str, Engine]
     made: Mapping[str, Any]
 
@@ -144,11 +144,11 @@ class EngineManifest:
             "tensorrt": self.machine.tensorrt,
             "gpu": self.machine.gpu,
             "compute_capability": self.machine.compute_capability,
+            "files": dict(self.files),
             "engines": {
                 name: {
                     "file": engine.file,
                     "sha256": engine.sha256,
-                    "graph_sha256": engine.graph_sha256,
                     "profiles": [dict(profile.sizes) for profile in engine.profiles],
                 }
                 for name, engine in self.engines.items()
@@ -174,6 +174,7 @@ class EngineManifest:
                 gpu=_text(data, "gpu"),
                 compute_capability=_text(data, "compute_capability"),
             ),
+            files={name: _typed(digest, f"files.{name}", str) for name, digest in _get(data, "files", dict).items()},
             engines={name: _engine(_typed(entry, name, dict), name) for name, entry in engines.items()},
             made=_get(data, "made", dict),
         )
@@ -190,28 +191,37 @@ class EngineManifest:
             raise EngineError(f"{path}: {error}") from error
 
     def write(self, folder: Path) -> Path:
+        """At once: whoever reads meanwhile finds the old one or this one."""
         path = folder / ENGINE_MANIFEST_FILE
-        path.write_text(json.dumps(self.to_json(), indent=2) + "\n")
-        return path
+        unfinished = path.with_suffix(".unfinished")
+        unfinished.write_text(json.dumps(self.to_json(), indent=2) + "\n")
+        return unfinished.replace(path)
 
-    def mismatches(self, *, machine: Machine, geometry: StudentGeometry) -> tuple[str, ...]:
-        """Why these engines are not for this machine and this student, field by field; empty if they are."""
-        built, here = self.geometry.to_json(), geometry.to_json()
+    def mismatches(self, *, machine: Machine, repository: Manifest) -> tuple[str, ...]:
+        """Why these engines are not for this machine and this repository, field by field; empty if they are."""
+        built, here = self.geometry.to_json(), repository.geometry.to_json()
         pairs = [
             ("tensorrt", self.machine.tensorrt, machine.tensorrt),
             ("gpu", self.machine.gpu, machine.gpu),
             ("compute_capability", self.machine.compute_capability, machine.compute_capability),
             *((f"geometry.{field}", built[field], here[field]) for field in here),
+            *(
+                (f"sha256 of {name}", self.files.get(name), repository.files.get(name))
+                for name in sorted({*self.files, *repository.files})
+            ),
         ]
         return tuple(f"{field}: built for {one!r}, here is {other!r}" for field, one, other in pairs if one != other)
 
-    def verify(self, folder: Path, *, machine: Machine, geometry: StudentGeometry) -> None:
+    def verify(self, folder: Path, *, machine: Machine, repository: Manifest) -> None:
         """Refuse engines built for something else, or files that are not those that were built.
+
+        Args:
+            repository: what is to be served.
 
         Raises:
             EngineError: one line for each reason.
         """
-        found = list(self.mismatches(machine=machine, geometry=geometry))
+        found = list(self.mismatches(machine=machine, repository=repository))
         if not found:  # only then: reading 10 GB takes seconds
             found = [reason for engine in self.engines.values() if (reason := _file_reason(folder, engine))]
         if found:
@@ -247,7 +257,6 @@ def _engine(data: Any, name: str) -> Engine:
         lambda: Engine(
             file=_text(data, "file"),
             sha256=_text(data, "sha256"),
-            graph_sha256=_text(data, "graph_sha256"),
             profiles=tuple(Profile(sizes=_typed(sizes, "profiles", dict)) for sizes in profiles),
         ),
         f"engines.{name}",

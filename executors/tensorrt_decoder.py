@@ -10,8 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from contract.arena_layout import ArenaLayout
-from contract.geometry import StudentGeometry
-from contract.tensors import VAE_DECODER
+from contract.tensors import VAE_DECODER, Manifest
 from executors.arena_file import SHARED_MEMORY, Range
 from executors.base import DecodeCall
 from executors.checks import check_decode, decoded_frames
@@ -28,7 +27,7 @@ class TensorrtDecoder:
     def __init__(
         self,
         engines: Path,
-        geometry: StudentGeometry,
+        repository: Manifest,
         *,
         probe_cell: int,
         folder: Path = SHARED_MEMORY,
@@ -37,14 +36,15 @@ class TensorrtDecoder:
         """
         Args:
             engines: folder of engines and their manifest.
+            repository: what they were built from.
 
         Raises:
-            EngineError: the engines do not belong to this machine or this student.
+            EngineError: the engines do not belong to this machine or this repository.
         """
         toolkit = toolkit or Toolkit.installed()
-        self._geometry = geometry
+        self._geometry = geometry = repository.geometry
         self._stream = CudaStream(toolkit.cuda)
-        verified = EngineFolder(engines, geometry, toolkit)
+        verified = EngineFolder(engines, repository, toolkit)
         self._first = verified.open(f"{VAE_DECODER}.first", self._stream)
         self._next = verified.open(f"{VAE_DECODER}.next", self._stream)
         self._arenas = DeviceArenas(

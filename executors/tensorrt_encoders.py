@@ -9,8 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from contract.geometry import StudentGeometry
-from contract.tensors import DType, Model
+from contract.tensors import DType, Manifest, Model
 from executors.arena_file import Range
 from executors.base import Arrays
 from executors.cuda import CudaStream
@@ -22,13 +21,11 @@ _TYPES: dict[str, Any] = {DType.FP32: np.float32, DType.UINT8: np.uint8, DType.I
 class TensorrtEncoder:
     """EncoderExecutor over the engine of a model. What a request batches runs one behind the other."""
 
-    def __init__(
-        self, engines: Path, geometry: StudentGeometry, model: Model, *, toolkit: Toolkit | None = None
-    ) -> None:
-        """Raises EngineError if the engines do not belong to this machine or this student."""
+    def __init__(self, engines: Path, repository: Manifest, model: Model, *, toolkit: Toolkit | None = None) -> None:
+        """Raises EngineError if the engines do not belong to this machine or this repository."""
         toolkit = toolkit or Toolkit.installed()
         self._stream = CudaStream(toolkit.cuda)
-        self._engine = EngineFolder(engines, geometry, toolkit).open(model.name, self._stream)
+        self._engine = EngineFolder(engines, repository, toolkit).open(model.name, self._stream)
         (self._output,) = model.outputs
         self._names = [tensor.name for tensor in model.inputs]
         sizes = {

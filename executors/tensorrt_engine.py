@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from contract.engine_manifest import EngineManifest, Machine
-from contract.geometry import StudentGeometry
+from contract.tensors import Manifest
 from executors.arena_file import Range
 from executors.base import CallError
 from executors.cuda import CudaError, CudaStream, cuda_runtime
@@ -50,14 +50,14 @@ class Toolkit:
 class EngineFolder:
     """Engines that were verified to belong here."""
 
-    def __init__(self, folder: Path, geometry: StudentGeometry, toolkit: Toolkit) -> None:
+    def __init__(self, folder: Path, repository: Manifest, toolkit: Toolkit) -> None:
         """
         Raises:
-            EngineError: the engines were built for another TensorRT, GPU or student, or are not those of the manifest.
+            EngineError: the engines were built for another TensorRT, GPU or repository, or are not those of the manifest.
             FileNotFoundError: there is no manifest.
         """
         self._manifest = EngineManifest.read(folder)
-        self._manifest.verify(folder, machine=toolkit.machine(), geometry=geometry)
+        self._manifest.verify(folder, machine=toolkit.machine(), repository=repository)
         self._folder = folder
         self._toolkit = toolkit
 

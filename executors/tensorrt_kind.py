@@ -26,15 +26,15 @@ class TensorrtKind:
         if not engines:
             raise ValueError(f"set {ENGINES_VARIABLE}: a folder of engines built for this GPU")
         self._engines = Path(engines)
-        self._geometry = manifest.geometry
+        self._repository = manifest
 
     def student(self, model: Model) -> StudentExecutor:
         assert model.probe_cell is not None
-        return TensorrtStudent(self._engines, self._geometry, probe_cell=model.probe_cell)
+        return TensorrtStudent(self._engines, self._repository, probe_cell=model.probe_cell)
 
     def decoder(self, model: Model) -> DecoderExecutor:
         assert model.probe_cell is not None
-        return TensorrtDecoder(self._engines, self._geometry, probe_cell=model.probe_cell)
+        return TensorrtDecoder(self._engines, self._repository, probe_cell=model.probe_cell)
 
     def encoder(self, model: Model) -> EncoderExecutor:
-        return TensorrtEncoder(self._engines, self._geometry, model)
+        return TensorrtEncoder(self._engines, self._repository, model)

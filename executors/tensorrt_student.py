@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from contract.arena_layout import ArenaLayout
 from contract.geometry import CONDITION_FRAMES, StudentGeometry
-from contract.tensors import STUDENT, new_names, past_names
+from contract.tensors import STUDENT, Manifest, new_names, past_names
 from executors.arena_file import SHARED_MEMORY, Range
 from executors.base import CallError, PassCall
 from executors.checks import check_pass
@@ -30,7 +30,7 @@ class TensorrtStudent:
     def __init__(
         self,
         engines: Path,
-        geometry: StudentGeometry,
+        repository: Manifest,
         *,
         probe_cell: int,
         folder: Path = SHARED_MEMORY,
@@ -39,14 +39,15 @@ class TensorrtStudent:
         """
         Args:
             engines: folder of engines and their manifest.
+            repository: what they were built from.
 
         Raises:
-            EngineError: the engines do not belong to this machine or this student.
+            EngineError: the engines do not belong to this machine or this repository.
         """
         toolkit = toolkit or Toolkit.installed()
-        self._geometry = geometry
+        self._geometry = geometry = repository.geometry
         self._stream = CudaStream(toolkit.cuda)
-        self._engine = EngineFolder(engines, geometry, toolkit).open(STUDENT, self._stream)
+        self._engine = EngineFolder(engines, repository, toolkit).open(STUDENT, self._stream)
         self._places = _Places(geometry, self._stream)
         self._arenas = DeviceArenas(
             geometry, Part.STUDENT, probe_cell=probe_cell, allocate=self._stream.allocate, folder=folder

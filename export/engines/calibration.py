@@ -64,7 +64,10 @@ def tokenizer(student: Student, file: Path) -> Tokenize:
     from tokenizers import Tokenizer
 
     known = Tokenizer.from_file(str(file))
-    return lambda prompt: list(known.encode(prompt).ids)
+    # As the service does: what the file pads would be attended as words.
+    known.no_padding()
+    known.no_truncation()
+    return lambda prompt: list(known.encode(" ".join(prompt.split())).ids)
 
 
 def drive(student: Student, wanted: Iterable[Sample], tokenize: Tokenize, network: CausalDiT) -> None:

@@ -34,7 +34,7 @@ def add_commands(commands: Commands, *, root: Path) -> None:
     build.add_argument("--student", choices=["nano", "5b"], default="nano")
     build.add_argument("--precision", choices=["fp32", "bf16", "fp8"], default="bf16")
     build.add_argument("--root", type=Path, help=f"model repository with its graphs (default for nano: {root})")
-    build.add_argument("--out", type=Path, help="folder for the engines (default: `engines` in --root)")
+    build.add_argument("--out", type=Path, help="folder for the engines, outside of --root (default: ROOT-engines)")
     build.add_argument(
         "--reference", type=Path, help="the same student's graphs in fp32, to compare with (default for nano: --root)"
     )
@@ -84,15 +84,15 @@ def _tensorrt(options: argparse.Namespace) -> int:
 
     try:
         source = Source.of(options, default_root=options.own_root)
+        out = _engines_folder(options.out, source.root)
         students = profiles(options.profile or options.default_profiles, source.manifest.geometry)
         tensorrt = use_tensorrt()
         machine = this_machine(tensorrt)
-        out = options.out or source.root / "engines"
         compared = source.reference
         reference = Reference(root=compared, feed=source.feed, runner=engine_runner) if compared else None
         order = Order(
             graphs=source.graphs(out / "graphs"),
-            geometry=source.manifest.geometry,
+            repository=source.manifest,
             precision=source.precision,
             profiles=students,
             tensorrt=tensorrt,
@@ -108,6 +108,17 @@ def _tensorrt(options: argparse.Namespace) -> int:
     except (FileNotFoundError, ValueError, ToolError) as error:
         return _refused(error)
     return 0
+
+
+def _engines_folder(out: Path | None, root: Path) -> Path:
+    """Raises ValueError inside of the repository: Triton takes every folder there for a model."""
+    root = root.resolve()
+    out = (out or root.with_name(f"{root.name}-engines")).resolve()
+    if out.is_relative_to(root):
+        raise ValueError(
+            f"--out {out} lies in the model repository {root}, where Triton takes every folder for a model"
+        )
+    return out
 
 
 def _graphs(root: Path, manifest: Manifest, *, only: Collection[str]) -> list[Path]:

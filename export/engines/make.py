@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
@@ -12,18 +13,16 @@ from typing import Any
 from polygraphy.backend.base import BaseRunner
 
 from contract.engine_manifest import (
-    ENGINE_MANIFEST_FILE,
     ENGINE_SUFFIX,
     Engine,
+    EngineError,
     EngineManifest,
     Machine,
     Precision,
     Profile,
     engine_name,
-    sha256_of,
 )
-from contract.geometry import StudentGeometry
-from contract.tensors import STUDENT
+from contract.tensors import STUDENT, Manifest
 from export.engines.accuracy import BOUNDS_DB, Arrays, Comparison, compare, reference_runner
 from export.engines.builder import ComputeCapability, build
 from export.engines.profiles import fitting, input_shapes
@@ -59,6 +58,7 @@ class Order:
 
     Attributes:
         graphs: path within the model repository -> file, in the types to compute in.
+        repository: manifest of what shall be served with the engines.
         profiles: the student's; other graphs get the sizes they have in common.
         target: see `builder.build`.
         reference: None: nothing is compared, and the manifest says so.
@@ -66,7 +66,7 @@ class Order:
     """
 
     graphs: Mapping[str, Path]
-    geometry: StudentGeometry
+    repository: Manifest
     precision: Precision
     profiles: Sequence[Profile]
     tensorrt: ModuleType
@@ -79,20 +79,29 @@ class Order:
 def make(order: Order, out: Path) -> Iterator[str]:
     """Build everything, then write the report and, last, the manifest, without which no executor loads the folder.
 
+    Engines that lie there already are served on until then: files have names of their own, and the manifest changes at
+    once. Then the old ones go, as the new ones do if they are refused.
+
     Yields:
         A line on each engine and each comparison.
 
     Raises:
         FileNotFoundError, ValueError, BuildError: as `builder.build`.
-        AccuracyError: an engine is beyond its bound; there is a report, and no manifest.
+        AccuracyError: an engine is beyond its bound; there is a report, and no new manifest.
     """
     out.mkdir(parents=True, exist_ok=True)
-    (out / ENGINE_MANIFEST_FILE).unlink(missing_ok=True)  # it would speak of engines that are about to go
+    try:
+        yield from _make(order, out)
+    finally:
+        _tidy(out)
+
+
+def _make(order: Order, out: Path) -> Iterator[str]:
     engines: dict[str, Engine] = {}
     found: list[Comparison] = []
     for graph, path in order.graphs.items():
         name = engine_name(graph)
-        engine = _build(order, path, out / f"{name}{ENGINE_SUFFIX}")
+        engine = _build(order, path, name, out)
         engines[name] = engine
         yield f"{name}: {(out / engine.file).stat().st_size:,} bytes, profiles: {', '.join(map(str, engine.profiles))}"
         for comparison in _comparisons(order, graph, engine, out):
@@ -103,22 +112,36 @@ def make(order: Order, out: Path) -> Iterator[str]:
         raise AccuracyError("\n".join(failed))
     compared = "not compared" if order.reference is None else f"within bounds, see {ACCURACY_FILE}"
     manifest = EngineManifest(
-        geometry=order.geometry,
+        geometry=order.repository.geometry,
         precision=order.precision,
         machine=order.machine,
+        files=order.repository.files,
         engines=engines,
         made={**order.made, "accuracy": compared},
     )
     yield f"{manifest.write(out)}: {len(engines)} engines for {order.machine.gpu}, accuracy {compared}"
 
 
-def _build(order: Order, graph: Path, target: Path) -> Engine:
+def _tidy(out: Path) -> None:
+    """Remove engines that no manifest names, or one that is not read any more."""
+    try:
+        kept = {engine.file for engine in EngineManifest.read(out).engines.values()}
+    except (FileNotFoundError, EngineError):
+        kept = set()
+    for file in out.glob(f"*{ENGINE_SUFFIX}"):
+        if file.name not in kept:
+            file.unlink()
+
+
+def _build(order: Order, graph: Path, name: str, out: Path) -> Engine:
     profiles = fitting(order.profiles, input_shapes(graph))
     # TensorRT-RTX, which builds for another GPU than the one at hand, measures nothing that could be kept.
-    timing_cache = target.parent / TIMING_CACHE_FILE if order.target is None else None
+    timing_cache = out / TIMING_CACHE_FILE if order.target is None else None
     built = build(graph, profiles, tensorrt=order.tensorrt, target=order.target, timing_cache=timing_cache)
-    target.write_bytes(built)
-    return Engine(file=target.name, sha256=sha256_of(target), graph_sha256=sha256_of(graph), profiles=profiles)
+    digest = hashlib.sha256(built).hexdigest()
+    file = f"{name}.{digest[:16]}{ENGINE_SUFFIX}"
+    (out / file).write_bytes(built)
+    return Engine(file=file, sha256=digest, profiles=profiles)
 
 
 def _comparisons(order: Order, graph: str, engine: Engine, out: Path) -> Iterator[Comparison]:

@@ -25,8 +25,17 @@ from contract.engine_manifest import (
     sha256_of,
 )
 from contract.geometry import WAN_5B
+from contract.schedule import DenoisingSchedule
+from contract.tensors import Manifest
 
 H200 = Machine(tensorrt="11.4.0.106", gpu="NVIDIA H200", compute_capability="9.0")
+REPOSITORY = Manifest(
+    geometry=WAN_5B,
+    schedule=DenoisingSchedule(),
+    tokenizer="tokenizer.json",
+    files={"student/1/student.onnx": "a", "student/1/weights.bin": "b"},
+    made={},
+)
 FILLS = tuple(Profile(sizes={BATCH: 1, FRAMES: 3, CACHED: cached}) for cached in WAN_5B.attended_lengths())
 
 digests = st.binary(min_size=32, max_size=32).map(bytes.hex)
@@ -40,7 +49,6 @@ engines = st.builds(
     Engine,
     file=st.text("Az09._-").map("x".__add__),
     sha256=digests,
-    graph_sha256=digests,
     profiles=st.lists(profiles, min_size=1, max_size=3).map(tuple),
 )
 manifests = st.builds(
@@ -48,6 +56,7 @@ manifests = st.builds(
     geometry=st.just(WAN_5B),
     precision=st.sampled_from(Precision),
     machine=st.builds(Machine, tensorrt=st.text(), gpu=st.text(), compute_capability=st.text()),
+    files=st.dictionaries(st.text(), digests, max_size=3),
     engines=st.dictionaries(st.text(), engines, max_size=3),
     made=st.dictionaries(st.text(), st.integers() | st.text()),
 )
@@ -60,11 +69,15 @@ def folder(tmp_path: Path) -> Path:
     engine = Engine(
         file="student.engine",
         sha256=sha256_of(tmp_path / "student.engine"),
-        graph_sha256="0" * 64,
         profiles=(Profile(sizes={BATCH: 1, FRAMES: 2, CACHED: 0}), *FILLS),
     )
     manifest = EngineManifest(
-        geometry=WAN_5B, precision=Precision.FP8, machine=H200, engines={"student": engine}, made={"seed": 1}
+        geometry=WAN_5B,
+        precision=Precision.FP8,
+        machine=H200,
+        files=REPOSITORY.files,
+        engines={"student": engine},
+        made={"seed": 1},
     )
     manifest.write(tmp_path)
     return tmp_path
@@ -76,28 +89,37 @@ def test_a_manifest_survives_json(manifest: EngineManifest) -> None:
 
 
 def test_engines_are_accepted_where_they_were_built(folder: Path) -> None:
-    EngineManifest.read(folder).verify(folder, machine=H200, geometry=WAN_5B)
+    EngineManifest.read(folder).verify(folder, machine=H200, repository=REPOSITORY)
 
 
 @pytest.mark.parametrize(
-    ("machine", "geometry", "reasons"),
+    ("machine", "repository", "reasons"),
     [
         ({"tensorrt": "11.5.0.2"}, {}, ["tensorrt: built for '11.4.0.106', here is '11.5.0.2'"]),
         ({"gpu": "NVIDIA H100"}, {}, ["gpu: built for 'NVIDIA H200', here is 'NVIDIA H100'"]),
-        ({}, {"latent_width": 30}, ["geometry.latent_width: built for 44, here is 30"]),
+        (
+            {},
+            {"files": {"student/1/student.onnx": "a", "vae_encoder/1/weights.bin": "c"}},
+            [
+                "sha256 of student/1/weights.bin: built for 'b', here is None",
+                "sha256 of vae_encoder/1/weights.bin: built for None, here is 'c'",
+            ],
+        ),
+        ({}, {"files": {"student/1/student.onnx": "a", "student/1/weights.bin": "c"}}, ["weights.bin: built for 'b'"]),
+        ({}, {"geometry": replace(WAN_5B, latent_width=30)}, ["geometry.latent_width: built for 44, here is 30"]),
         (
             {"gpu": "NVIDIA L4", "compute_capability": "8.9"},
-            {"recent_frames": 9},
+            {"geometry": replace(WAN_5B, recent_frames=9)},
             ["gpu", "compute_capability", "geometry.recent_frames"],
         ),
     ],
 )
 def test_foreign_engines_are_refused_with_every_field_that_differs(
-    folder: Path, machine: dict[str, str], geometry: dict[str, int], reasons: list[str]
+    folder: Path, machine: dict[str, str], repository: dict[str, Any], reasons: list[str]
 ) -> None:
     with pytest.raises(EngineError) as refused:
         EngineManifest.read(folder).verify(
-            folder, machine=replace(H200, **machine), geometry=replace(WAN_5B, **geometry)
+            folder, machine=replace(H200, **machine), repository=replace(REPOSITORY, **repository)
         )
     lines = str(refused.value).splitlines()
     assert len(lines) == len(reasons)
@@ -108,10 +130,10 @@ def test_a_changed_or_missing_engine_is_refused_by_name(folder: Path) -> None:
     manifest = EngineManifest.read(folder)
     (folder / "student.engine").write_bytes(b"another")
     with pytest.raises(EngineError, match=r"sha256 of student\.engine"):
-        manifest.verify(folder, machine=H200, geometry=WAN_5B)
+        manifest.verify(folder, machine=H200, repository=REPOSITORY)
     (folder / "student.engine").unlink()
     with pytest.raises(EngineError, match=r"student\.engine is missing"):
-        manifest.verify(folder, machine=H200, geometry=WAN_5B)
+        manifest.verify(folder, machine=H200, repository=REPOSITORY)
 
 
 def test_a_profile_is_found_by_exactly_its_sizes(folder: Path) -> None:
@@ -123,7 +145,7 @@ def test_a_profile_is_found_by_exactly_its_sizes(folder: Path) -> None:
 
 
 def test_a_graph_without_varying_sizes_has_one_profile() -> None:
-    engine = Engine(file="a.engine", sha256="0" * 64, graph_sha256="0" * 64, profiles=(Profile(sizes={}),))
+    engine = Engine(file="a.engine", sha256="0" * 64, profiles=(Profile(sizes={}),))
     assert engine.profile_index() == 0
     assert str(engine.profiles[0]) == "static"
 
@@ -141,7 +163,7 @@ def _student(data: dict[str, Any]) -> dict[str, Any]:
 @pytest.mark.parametrize(
     ("spoil", "message"),
     [
-        (lambda data: data.update(version=7), "version 7 is not 1"),
+        (lambda data: data.update(version=7), "version 7 is not 2"),
         (lambda data: data.pop("gpu"), "gpu is missing"),
         (lambda data: data.update(tensorrt=11), "tensorrt must be a str, got 11"),
         (lambda data: data.update(precision="int4"), "precision: 'int4' is none of fp32, bf16, fp8"),
@@ -151,7 +173,8 @@ def _student(data: dict[str, Any]) -> dict[str, Any]:
         (lambda data: data["engines"].update(student="x"), "student must be a dict"),
         (lambda data: _student(data).update(file="../student.engine"), "engines.student: file: '../student.engine'"),
         (lambda data: _student(data).update(sha256="00"), "sha256: '00' is not 64"),
-        (lambda data: _student(data).update(graph_sha256="G" * 64), "graph_sha256: "),
+        (lambda data: data.update(files=["a"]), "files must be a dict"),
+        (lambda data: data["files"].update(a=1), "files.a must be a str, got 1"),
         (lambda data: _student(data).update(profiles=[]), "profiles: at least one"),
         (lambda data: _student(data).update(profiles=[3]), "profiles must be a dict, got 3"),
         (lambda data: _student(data).update(profiles=[{"B": 0}]), "sizes: B must be a whole number, 1 at least, got 0"),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -92,6 +92,10 @@ def _torch_on_a_gpu() -> Kind:
     return _torch("cuda", tolerance=2e-3)
 
 
+def _repository(geometry: StudentGeometry) -> Manifest:
+    return replace(Manifest.read(REPOSITORY), geometry=geometry)
+
+
 def _tensorrt(toolkit: Toolkit, engines: Path | None, tolerance: float) -> Kind:
     def folder_of(geometry: StudentGeometry, folder: Path) -> Path:
         made = engines or folder / "engines"
@@ -101,10 +105,12 @@ def _tensorrt(toolkit: Toolkit, engines: Path | None, tolerance: float) -> Kind:
         return made
 
     def student(geometry: StudentGeometry, folder: Path) -> StudentExecutor:
-        return TensorrtStudent(folder_of(geometry, folder), geometry, probe_cell=0, folder=folder, toolkit=toolkit)
+        repository = _repository(geometry)
+        return TensorrtStudent(folder_of(geometry, folder), repository, probe_cell=0, folder=folder, toolkit=toolkit)
 
     def decoder(geometry: StudentGeometry, folder: Path) -> DecoderExecutor:
-        return TensorrtDecoder(folder_of(geometry, folder), geometry, probe_cell=1, folder=folder, toolkit=toolkit)
+        repository = _repository(geometry)
+        return TensorrtDecoder(folder_of(geometry, folder), repository, probe_cell=1, folder=folder, toolkit=toolkit)
 
     return Kind(student=student, decoder=decoder, tolerance=tolerance)
 

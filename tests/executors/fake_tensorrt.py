@@ -23,6 +23,7 @@ import onnxruntime
 from contract.engine_manifest import Engine as ManifestEngine
 from contract.engine_manifest import EngineManifest, Machine, Precision, Profile, engine_name, sha256_of
 from contract.geometry import StudentGeometry
+from contract.tensors import Manifest
 from executors.onnx_session import open_session
 from executors.tensorrt_engine import Toolkit
 from tests.executors.fake_cuda import ALIGNMENT, FakeCuda
@@ -139,11 +140,15 @@ def write_engines(folder: Path, repository: Path, geometry: StudentGeometry, mac
         engines[name] = ManifestEngine(
             file=file.name,
             sha256=sha256_of(file),
-            graph_sha256=sha256_of(graph),
             profiles=tuple(Profile(sizes=size) for size in profiles),
         )
     manifest = EngineManifest(
-        geometry=geometry, precision=Precision.FP32, machine=machine, engines=engines, made={"by": "a test"}
+        geometry=geometry,
+        precision=Precision.FP32,
+        machine=machine,
+        files=Manifest.read(repository).files,
+        engines=engines,
+        made={"by": "a test"},
     )
     manifest.write(folder)
     return manifest

@@ -27,6 +27,9 @@ from tests.executors.fake_tensorrt import fake_toolkit, write_engines
 from tests.executors.test_contract import latents, pass_call, prefill, run
 
 
+STUDENT_GRAPH = "student/1/student.onnx"
+
+
 @pytest.fixture
 def toolkit() -> Toolkit:
     return fake_toolkit()
@@ -42,7 +45,7 @@ def engines(toolkit: Toolkit, manifest: Manifest, tmp_path: Path) -> Path:
 
 @pytest.fixture
 def student(engines: Path, toolkit: Toolkit, manifest: Manifest, tmp_path: Path) -> TensorrtStudent:
-    return TensorrtStudent(engines, manifest.geometry, probe_cell=0, folder=tmp_path, toolkit=toolkit)
+    return TensorrtStudent(engines, manifest, probe_cell=0, folder=tmp_path, toolkit=toolkit)
 
 
 @pytest.mark.parametrize(
@@ -59,21 +62,24 @@ def test_engines_of_another_gpu_are_refused_before_they_are_read(
         file.unlink()
     for executor in (TensorrtStudent, TensorrtDecoder):
         with pytest.raises(EngineError, match=reason):
-            executor(engines, manifest.geometry, probe_cell=0, folder=tmp_path, toolkit=fake_toolkit(**here))
+            executor(engines, manifest, probe_cell=0, folder=tmp_path, toolkit=fake_toolkit(**here))
 
 
 def test_engines_of_another_student_or_that_were_changed_are_refused(
     engines: Path, toolkit: Toolkit, manifest: Manifest, tmp_path: Path
 ) -> None:
-    other = replace(manifest.geometry, num_layers=manifest.geometry.num_layers + 1)
+    other = replace(manifest, geometry=replace(manifest.geometry, num_layers=manifest.geometry.num_layers + 1))
     with pytest.raises(EngineError, match=r"geometry\.num_layers: built for 4, here is 5"):
         TensorrtStudent(engines, other, probe_cell=0, folder=tmp_path, toolkit=toolkit)
+    trained_on = replace(manifest, files={**manifest.files, STUDENT_GRAPH: "0" * 64})
+    with pytest.raises(EngineError, match=rf"sha256 of {STUDENT_GRAPH}: built for '[0-9a-f]{{64}}', here is '0{{64}}'"):
+        TensorrtStudent(engines, trained_on, probe_cell=0, folder=tmp_path, toolkit=toolkit)
     (engines / "student.engine").write_text("{}")
     with pytest.raises(EngineError, match=r"sha256 of student\.engine is not the manifest's"):
-        TensorrtStudent(engines, manifest.geometry, probe_cell=0, folder=tmp_path, toolkit=toolkit)
+        TensorrtStudent(engines, manifest, probe_cell=0, folder=tmp_path, toolkit=toolkit)
     (engines / ENGINE_MANIFEST_FILE).unlink()
     with pytest.raises(FileNotFoundError):
-        TensorrtStudent(engines, manifest.geometry, probe_cell=0, folder=tmp_path, toolkit=toolkit)
+        TensorrtStudent(engines, manifest, probe_cell=0, folder=tmp_path, toolkit=toolkit)
 
 
 def test_new_keys_and_values_lie_in_their_slots_and_nothing_else_changes(
@@ -150,7 +156,7 @@ def test_a_pass_without_a_profile_is_refused_with_those_there_are(
 def test_passes_and_decodes_go_to_streams_of_their_own(
     student: TensorrtStudent, engines: Path, toolkit: Toolkit, manifest: Manifest, tmp_path: Path
 ) -> None:
-    decoder = TensorrtDecoder(engines, manifest.geometry, probe_cell=1, folder=tmp_path, toolkit=toolkit)
+    decoder = TensorrtDecoder(engines, manifest, probe_cell=1, folder=tmp_path, toolkit=toolkit)
     assert student._stream.handle != decoder._stream.handle
 
 
@@ -160,7 +166,7 @@ def test_memory_of_an_orchestrator_that_is_gone_is_freed_before_the_next_ones_is
     layout = ArenaLayout(geometry=manifest.geometry, blocks=3)
     kept = layout.blocks * layout.student_bytes
     toolkit = fake_toolkit()
-    student = TensorrtStudent(engines, manifest.geometry, probe_cell=0, folder=tmp_path, toolkit=toolkit)
+    student = TensorrtStudent(engines, manifest, probe_cell=0, folder=tmp_path, toolkit=toolkit)
     own = sum(size for size, _ in toolkit.cuda.live.values())
     toolkit.cuda._memory = own + kept + kept // 2  # room for one arena, not for two
     for _ in range(3):
@@ -175,7 +181,7 @@ def test_memory_of_an_orchestrator_that_is_gone_is_freed_before_the_next_ones_is
 def test_a_decode_of_any_length_leaves_its_caches_in_the_bank(
     engines: Path, toolkit: Toolkit, arena: HostArena, manifest: Manifest, tmp_path: Path
 ) -> None:
-    decoder = TensorrtDecoder(engines, manifest.geometry, probe_cell=1, folder=tmp_path, toolkit=toolkit)
+    decoder = TensorrtDecoder(engines, manifest, probe_cell=1, folder=tmp_path, toolkit=toolkit)
     latent = latents(manifest.geometry, 5)
     split = []
     for block, cuts in ((0, [5]), (1, [1, 4])):
@@ -208,7 +214,7 @@ def test_encoders_give_what_onnx_runtime_gives(engines: Path, toolkit: Toolkit, 
     else:
         tokens = generator.integers(3, 259, (2, geometry.text_tokens))
         request = {"input_ids": tokens, "attention_mask": np.ones_like(tokens)}
-    (got,) = TensorrtEncoder(engines, geometry, model, toolkit=toolkit).run([request])
+    (got,) = TensorrtEncoder(engines, manifest, model, toolkit=toolkit).run([request])
     (want,) = OnnxEncoder(REPOSITORY / name / "1" / f"{name}.onnx").run([request])
     np.testing.assert_allclose(got, want, atol=1e-5)
 

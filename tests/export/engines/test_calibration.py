@@ -1,13 +1,18 @@
 """What FP8 is calibrated on: pairs of pictures, streams that fill the window."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 import torch
 from PIL import Image
+from tokenizers import Tokenizer
+from tokenizers.models import WordLevel
+from tokenizers.pre_tokenizers import Split
 
 from contract import byte_tokenizer
 from export.engines import calibration
+from service.engine.tokenizer import open_tokenizer
 from student.student import Student
 
 
@@ -40,6 +45,17 @@ def test_half_a_pair_is_named_and_an_empty_folder_refused(folder: Path, tmp_path
 
 def test_the_embedded_students_tokenizer_needs_no_file(student: Student, tmp_path: Path) -> None:
     assert calibration.tokenizer(student, tmp_path / "none") is byte_tokenizer.encode
+
+
+def test_a_tokenizers_file_gives_the_ids_that_the_service_serves_with(student: Student, tmp_path: Path) -> None:
+    made = Tokenizer(WordLevel({"<pad>": 0, "<unk>": 2, "she": 3, "walks": 4}, unk_token="<unk>"))
+    made.pre_tokenizer = Split(" ", "isolated")
+    made.enable_padding(length=8, pad_token="<pad>")
+    made.enable_truncation(max_length=2)
+    made.save(str(tmp_path / "tokenizer.json"))
+    tokenize = calibration.tokenizer(replace(student, tokenizer="tokenizer.json"), tmp_path / "tokenizer.json")
+    prompt = " she  walks\nshe "
+    assert tokenize(prompt) == open_tokenizer("tokenizer.json", tmp_path)(prompt)
 
 
 def test_a_stream_is_sampled_until_a_pass_has_seen_a_full_window(student: Student, folder: Path) -> None:

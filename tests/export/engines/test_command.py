@@ -108,6 +108,7 @@ def test_without_the_wheels_check_names_them(repository: Path) -> None:
         (["--precision", "fp8", "--calibration", "/nowhere"], "no folder /nowhere"),
         (["--reference", "/nowhere"], "No such file or directory: '/nowhere/manifest.json'"),
         (["--profile", "4"], "--profile 4: '4' is none of all"),
+        (["--out", str(ROOT / "model_repository" / "engines")], "where Triton takes every folder for a model"),
         ([], "tensorrt is not installed"),
     ],
 )

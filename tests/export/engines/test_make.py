@@ -45,7 +45,7 @@ def order(tmp_path: Path, rtx: ModuleType, manifest: Manifest) -> Order:
 
     return Order(
         graphs={GRAPH: graph},
-        geometry=manifest.geometry,
+        repository=manifest,
         precision=Precision.FP32,
         profiles=[Profile(sizes={BATCH: batch}) for batch in (1, 2)],
         tensorrt=rtx,
@@ -64,7 +64,7 @@ def test_what_is_built_is_accepted_where_it_was_built(order: Order, tmp_path: Pa
     out = tmp_path / "engines"
     lines = list(make(order, out))
     sealed = EngineManifest.read(out)
-    sealed.verify(out, machine=MACHINE, geometry=order.geometry)
+    sealed.verify(out, machine=MACHINE, repository=order.repository)
     assert sealed.engine("text_encoder").profile_index(B=2) == 1
     assert sealed.precision is Precision.FP32
     report = json.loads((out / ACCURACY_FILE).read_text())
@@ -72,20 +72,27 @@ def test_what_is_built_is_accepted_where_it_was_built(order: Order, tmp_path: Pa
     assert lines[0].startswith("text_encoder: ")
     assert lines[-1].endswith("1 engines for none, accuracy within bounds, see accuracy.json")
     with pytest.raises(EngineError, match="gpu: built for 'none', here is 'NVIDIA H200'"):
-        sealed.verify(out, machine=replace(MACHINE, gpu="NVIDIA H200"), geometry=order.geometry)
+        sealed.verify(out, machine=replace(MACHINE, gpu="NVIDIA H200"), repository=order.repository)
+    other = replace(order.repository, files={**order.repository.files, "student/1/weights.bin": "0" * 64})
+    with pytest.raises(EngineError, match=r"sha256 of student/1/weights\.bin: built for None, here is '0{64}'"):
+        sealed.verify(out, machine=MACHINE, repository=other)
 
 
-def test_an_engine_beyond_its_bound_is_reported_and_nothing_is_sealed(order: Order, tmp_path: Path) -> None:
+def test_an_engine_beyond_its_bound_is_reported_and_what_was_sealed_before_goes_on(
+    order: Order, tmp_path: Path
+) -> None:
     out = tmp_path / "engines"
     list(make(order, out))
+    before = EngineManifest.read(out)
     other = _graph(tmp_path / "other.onnx", "Mul")  # 1 where the reference has 2
     assert order.reference is not None
     wrong = replace(order.reference, runner=lambda _, __: _named(other))
     with pytest.raises(AccuracyError, match=r"text_encoder B=1: BEYOND the bound of 40 dB, y has 6\.0 dB"):
-        list(make(replace(order, reference=wrong), out))
+        list(make(replace(order, reference=wrong, profiles=order.profiles[:1]), out))
     assert not json.loads((out / ACCURACY_FILE).read_text())["comparisons"][0]["passed"]
-    with pytest.raises(FileNotFoundError):
-        EngineManifest.read(out)
+    assert EngineManifest.read(out) == before
+    before.verify(out, machine=MACHINE, repository=order.repository)
+    assert len(list(out.glob("*.engine"))) == 1, "the refused engine is gone"
 
 
 def _named(path: Path) -> BaseRunner:
@@ -103,8 +110,22 @@ def test_without_a_reference_the_manifest_says_that_nothing_was_compared(order: 
 
 def test_a_graph_that_does_not_build_leaves_no_manifest(order: Order, refused: Path, tmp_path: Path) -> None:
     out = tmp_path / "engines"
-    list(make(order, out))
     with pytest.raises(BuildError, match=r"Det\): UNSUPPORTED_NODE"):
-        list(make(replace(order, graphs={GRAPH: refused}), out))
+        list(make(replace(order, graphs={GRAPH: order.graphs[GRAPH], "vae_encoder/1/vae_encoder.onnx": refused}), out))
     with pytest.raises(FileNotFoundError):
         EngineManifest.read(out)
+    assert not list(out.glob("*.engine"))
+
+
+def test_while_others_are_built_those_that_serve_stay_and_then_give_way(order: Order, tmp_path: Path) -> None:
+    out = tmp_path / "engines"
+    list(make(order, out))
+    before = EngineManifest.read(out)
+    building = make(replace(order, profiles=order.profiles[:1]), out)
+    next(building)
+    before.verify(out, machine=MACHINE, repository=order.repository)
+    assert EngineManifest.read(out) == before
+    list(building)
+    after = EngineManifest.read(out)
+    assert [len(engine.profiles) for engine in after.engines.values()] == [1]
+    assert [file.name for file in out.glob("*.engine")] == [after.engine("text_encoder").file]
