@@ -53,7 +53,7 @@ class EngineFolder:
     def __init__(self, folder: Path, repository: Manifest, toolkit: Toolkit) -> None:
         """
         Raises:
-            EngineError: the engines were built for another TensorRT, GPU or repository, or are not those of the manifest.
+            EngineError: they were built for another TensorRT, GPU or repository, or are not those of the manifest.
             FileNotFoundError: there is no manifest.
         """
         self._manifest = EngineManifest.read(folder)

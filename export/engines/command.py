@@ -116,7 +116,7 @@ def _engines_folder(out: Path | None, root: Path) -> Path:
     out = (out or root.with_name(f"{root.name}-engines")).resolve()
     if out.is_relative_to(root):
         raise ValueError(
-            f"--out {out} lies in the model repository {root}, where Triton takes every folder for a model"
+            f"--out {out} lies in the repository {root}, where Triton takes every folder for a model"
         )
     return out
 

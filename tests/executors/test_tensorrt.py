@@ -26,7 +26,6 @@ from tests.executors.conftest import KINDS, REPOSITORY
 from tests.executors.fake_tensorrt import fake_toolkit, write_engines
 from tests.executors.test_contract import latents, pass_call, prefill, run
 
-
 STUDENT_GRAPH = "student/1/student.onnx"
 
 
