@@ -115,9 +115,7 @@ def _engines_folder(out: Path | None, root: Path) -> Path:
     root = root.resolve()
     out = (out or root.with_name(f"{root.name}-engines")).resolve()
     if out.is_relative_to(root):
-        raise ValueError(
-            f"--out {out} lies in the repository {root}, where Triton takes every folder for a model"
-        )
+        raise ValueError(f"--out {out} lies in the repository {root}, where Triton takes every folder for a model")
     return out
 
 
