@@ -50,11 +50,13 @@ class Deployment:
             self._create(self.replicas - len(self.pods))
             self._remove(list(self.pods.values()), len(self.pods) - self.replicas)
             return
-        most = self.replicas + math.ceil(self._surge * self.replicas)
-        self._create(min(most - len(self.pods), self.replicas - (len(self.pods) - len(old))))
+        more, fewer = math.ceil(self._surge * self.replicas), math.floor(self._unavailable * self.replicas)
+        fewer = fewer if more or fewer else 1  # as Kubernetes does, or nothing would move
+        self._create_new(most=self.replicas + more)
         waiting = [pod for pod in old if pod.state is not PodState.READY]
-        spare = len(self.ready) - (self.replicas - math.floor(self._unavailable * self.replicas))
+        spare = len(self.ready) - (self.replicas - fewer)
         self._remove(old, len(waiting) + max(0, spare))
+        self._create_new(most=self.replicas + more)  # one that drains does not count
 
     def placed(self, pod: FleetPod) -> None:
         """It has a node: image, weights and warm-up follow."""
@@ -80,6 +82,10 @@ class Deployment:
         self.reconcile()
 
     # Inside
+
+    def _create_new(self, *, most: int) -> None:
+        new = sum(pod.version == self._version for pod in self.pods.values())
+        self._create(min(most - len(self.pods), self.replicas - new))
 
     def _create(self, count: int) -> None:
         for _ in range(count):

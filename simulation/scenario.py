@@ -97,10 +97,10 @@ class Failures(Closed):
 
 
 class Rollout(Closed):
-    """A new version: `surge` pods more and `unavailable` fewer than asked for, as shares."""
+    """A new version: `surge` pods more and `unavailable` fewer than asked for, as shares; one fewer where both are 0."""
 
     at_h: NonNegativeFloat
-    surge: Share
+    surge: Annotated[float, Field(ge=0.0, le=1.0)]
     unavailable: Annotated[float, Field(ge=0.0, lt=1.0)] = 0.0
 
 
