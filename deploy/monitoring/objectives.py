@@ -39,15 +39,42 @@ def rate(selector: str, window: str) -> str:
     return f"sum {BY} (rate({selector}[{window}]))"
 
 
+_REFUSED_BY_A_POD = 'chameleon_sessions_rejected_total{reason="SESSION_CAPACITY"}'
+_GIVEN_UP_BY_A_GATEWAY = (
+    'envoy_cluster_upstream_rq_retry_limit_exceeded{envoy_cluster_name=~"grpcroute/[^/]+/chameleon-opening/.+"}'
+)
+
+
+def refused(window: str) -> str:
+    """Sessions that were refused for want of room, for good.
+
+    A gateway that retries (components/gateway-envoy) asks another pod, and only what it gives up is refused: where it
+    is scraped its count is taken, elsewhere every pod's refusal. Its clusters are named after route and namespace.
+    """
+    by_gateway = f"rate({_GIVEN_UP_BY_A_GATEWAY}[{window}])"
+    for label, value, source, pattern in (
+        ("namespace", "$1", "envoy_cluster_name", "grpcroute/([^/]+)/.+"),
+        ("job", "chameleon", "", ""),
+    ):
+        by_gateway = f'label_replace({by_gateway}, "{label}", "{value}", "{source}", "{pattern}")'
+    return f"sum {BY} ({by_gateway})\nor\n{rate(_REFUSED_BY_A_POD, window)}"
+
+
+def recorded_refused(window: str) -> str:
+    return f"chameleon:sessions_refused:rate{window}"
+
+
 def _slower_than(metric: str, edge: str, labels: str = "") -> Callable[[str], str]:
     limit = f'le="{edge}"'
     every, in_time = f"{metric}_count{_braces(labels)}", f"{metric}_bucket{_braces(labels, limit)}"
     return lambda window: f"({rate(every, window)} - {rate(in_time, window)})"
 
 
-def _either(*selectors: str) -> Callable[[str], str]:
-    """Events of several counters. Their label sets differ, so that none hides another."""
-    return lambda window: f"sum {BY} ({' or '.join(f'rate({selector}[{window}])' for selector in selectors)})"
+def _refused_or(*selectors: str) -> Callable[[str], str]:
+    """With events of several counters. Their label sets differ, so that none hides another."""
+    return lambda window: (
+        f"sum {BY} ({' or '.join([recorded_refused(window), *(f'rate({one}[{window}])' for one in selectors)])})"
+    )
 
 
 def _braces(*matchers: str) -> str:
@@ -55,6 +82,7 @@ def _braces(*matchers: str) -> str:
     return f"{{{given}}}" if given else ""
 
 
+_UNSERVED = 'chameleon_sessions_rejected_total{reason="ENGINE_DOWN"}'
 _FAULTS = 'chameleon_rpcs_total{code=~"INTERNAL|UNKNOWN"}'
 
 OBJECTIVES = (
@@ -87,15 +115,7 @@ OBJECTIVES = (
         title="Availability",
         promise="a session that is asked for is opened, and ends only because its client or its length ends it",
         target=0.995,
-        bad=_either(
-            'chameleon_sessions_ended_total{reason=~"lost|drained"}',
-            'chameleon_sessions_rejected_total{reason=~"ENGINE_DOWN|SESSION_CAPACITY"}',
-            _FAULTS,
-        ),
-        events=_either(
-            "chameleon_sessions_ended_total",
-            'chameleon_sessions_rejected_total{reason=~"ENGINE_DOWN|SESSION_CAPACITY"}',
-            _FAULTS,
-        ),
+        bad=_refused_or('chameleon_sessions_ended_total{reason=~"lost|drained"}', _UNSERVED, _FAULTS),
+        events=_refused_or("chameleon_sessions_ended_total", _UNSERVED, _FAULTS),
     ),
 )

@@ -6,10 +6,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from deploy.monitoring.objectives import BY, OBJECTIVES, Objective, rate
+from deploy.monitoring.objectives import BY, OBJECTIVES, Objective, rate, recorded_refused, refused
 
 Rule = dict[str, Any]
-RUNBOOK = "docs/operations.md"
+RUNBOOKS = "https://docs.example.com/fashionchameleon/operations.md"
+"""Where docs/operations.md is to be read, for the link in each alert: put yours in."""
 LEAST_EVENTS = 20
 """In an alert's long window: of fewer, a single bad one would be a high share."""
 
@@ -41,7 +42,7 @@ def groups() -> list[dict[str, Any]]:
     """Prometheus rule groups."""
     return [
         {"name": "chameleon-fleet", "rules": list(_fleet())},
-        {"name": "chameleon-objectives", "rules": [rule for o in OBJECTIVES for rule in _recorded(o)]},
+        {"name": "chameleon-objectives", "rules": [*_refused(), *(rule for o in OBJECTIVES for rule in _recorded(o))]},
         {"name": "chameleon-burn-rates", "rules": [_burn_alert(o, burn) for o in OBJECTIVES for burn in BURNS]},
         {"name": "chameleon-causes", "rules": list(_causes())},
     ]
@@ -62,6 +63,11 @@ def _fleet() -> tuple[Rule, ...]:
             + rate('chameleon_stage_seconds_count{stage="send"}', "5m"),
         ),
     )
+
+
+def _refused() -> list[Rule]:
+    """Before the objectives that count them, in one group: its rules are evaluated in order."""
+    return [_record(recorded_refused(window), refused(window)) for window in sorted(set(WINDOWS), key=_seconds)]
 
 
 def _recorded(objective: Objective) -> list[Rule]:
@@ -113,7 +119,7 @@ def _causes() -> tuple[Rule, ...]:
             for_="1m",
             severity="ticket",
             summary="Triton does not answer its orchestrator",
-            description="{{ $labels.instance }} has had no engine for a minute: its sessions are being ended.",
+            description="{{ $labels.instance }} has had no engine for a minute: its sessions have ended, none begins.",
         ),
         _alert(
             "ChameleonNearCapacity",
@@ -125,7 +131,7 @@ def _causes() -> tuple[Rule, ...]:
         ),
         _alert(
             "ChameleonSessionsRefused",
-            rate('chameleon_sessions_rejected_total{reason="SESSION_CAPACITY"}', "5m") + " > 0",
+            f"{recorded_refused('5m')} > 0",
             for_="10m",
             severity="ticket",
             summary="Sessions have been refused for ten minutes, for want of capacity",
@@ -197,7 +203,7 @@ def _alert(
         "annotations": {
             "summary": summary,
             "description": description,
-            "runbook": f"{RUNBOOK}#{name.lower()}",
+            "runbook_url": f"{RUNBOOKS}#{name.lower()}",
         },
     }
 

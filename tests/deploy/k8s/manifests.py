@@ -16,9 +16,10 @@ ROOT = Path(__file__).parents[3]
 K8S = ROOT / "deploy" / "k8s"
 OVERLAYS = K8S / "overlays"
 VARIANTS = Path(__file__).parent / "variants"
+BUILD_VARIANTS = Path(__file__).parent / "build_variants"
 GPU_OVERLAYS = ("gke-h200", "eks-h200", "aks-h200")
 SERVING = ("cpu", *GPU_OVERLAYS)
-BUILDS = tuple(f"{name}/engine-build" for name in GPU_OVERLAYS)
+BUILDS = (*(f"{name}/engine-build" for name in GPU_OVERLAYS), "fp8")
 
 Object = dict[str, Any]
 
@@ -39,7 +40,8 @@ def render(folder: Path) -> tuple[Object, ...]:
 
 
 def overlay(name: str) -> tuple[Object, ...]:
-    return render(VARIANTS / name if (VARIANTS / name).is_dir() else OVERLAYS / name)
+    (folder,) = [parent / name for parent in (VARIANTS, BUILD_VARIANTS, OVERLAYS) if (parent / name).is_dir()]
+    return render(folder)
 
 
 def variants() -> tuple[str, ...]:

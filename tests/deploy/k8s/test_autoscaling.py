@@ -13,6 +13,7 @@ import yaml
 
 from service.telemetry import Telemetry
 from tests.deploy.k8s.manifests import GPU_OVERLAYS, K8S, Object, of_kind, one, overlay, quantity
+from tests.deploy.k8s.needs import require
 
 _SERIES = re.compile(r"\b(chameleon[a-z0-9_:]*)(?:\{([^}]*)\})?")
 ADAPTER = yaml.safe_load((K8S / "components" / "hpa" / "prometheus_adapter_values.yaml").read_text())["rules"][
@@ -73,8 +74,8 @@ def test_queries_ask_about_this_service_only(query: str) -> None:
             assert f'job="{service}"' in match[2]
 
 
-@pytest.mark.skipif(shutil.which("promtool") is None, reason="needs promtool (Debian's prometheus)")
 def test_queries_are_promql(tmp_path: Path) -> None:
+    require(shutil.which("promtool") is not None, "promtool (Debian's prometheus)")
     rules = [{"record": f"query:{number}", "expr": query} for number, query in enumerate(expressions())]
     file = tmp_path / "rules.yaml"
     file.write_text(yaml.safe_dump({"groups": [{"name": "autoscaling", "rules": rules}]}))

@@ -1,13 +1,14 @@
 """A real gateway, Envoy, before two services of one session each: what the SDK and components/gateway* promise of it.
 
-Envoy's configuration here is what Envoy Gateway makes of those manifests: stateful sessions by header, and
-a CreateSession that is asked of another pod where one is full.
+Envoy's configuration is what Envoy Gateway makes of the rendered manifests (envoy_config.py).
 """
 
 from __future__ import annotations
 
 import asyncio
+import re
 import sys
+import time
 from asyncio.subprocess import DEVNULL, PIPE
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
@@ -15,20 +16,32 @@ from pathlib import Path
 from typing import Any
 
 import envoy
+import grpc
 import pytest
 import pytest_asyncio
 import yaml
+from fashionchameleon.v1 import customization_service_pb2 as pb
+from fashionchameleon.v1 import customization_service_pb2_grpc
 
-from chameleon import AsyncChameleon, MediaFormat
+from chameleon import AsyncChameleon, AsyncSession, MediaFormat
 from chameleon.affinity import HEADER
 from chameleon.errors import CapacityReached
 from demo.inputs import GARMENT, OTHER_GARMENT, PERSON
-from tests.deploy.k8s.manifests import ROOT, of_kind, one, overlay
+from deploy.monitoring.objectives import refused
+from tests.deploy.k8s import envoy_config
+from tests.deploy.k8s.envoy_config import Gateway, without_policies
+from tests.deploy.k8s.manifests import GPU_OVERLAYS, K8S, ROOT, of_kind, one, overlay
 from tests.service.test_app import ENVIRONMENT
 
 PODS = 2
+(GIVEN_UP,) = re.findall("envoy_[a-z_]+(?={)", refused("5m"))
 MANIFESTS = overlay("hpa-tracing")
-pytestmark = pytest.mark.asyncio(loop_scope="module")
+GATEWAYS = {
+    "policed": Gateway(objects=MANIFESTS, unsaid_timeout="1s"),
+    "bare": Gateway(objects=without_policies(MANIFESTS), unsaid_timeout="1s"),
+}
+"""As the manifests say, and the same routes without their policies; Envoy's 15 s scaled down to one in both."""
+WITH_ENVOY = (*GPU_OVERLAYS, "hpa-tracing")
 
 
 def wanted(garment: Any = GARMENT) -> dict[str, Any]:
@@ -39,6 +52,49 @@ def wanted(garment: Any = GARMENT) -> dict[str, Any]:
         "format": MediaFormat.JPEG,
         "max_duration_s": 600.0,
     }
+
+
+@pytest.mark.parametrize("name", WITH_ENVOY)
+def test_class_namespace_and_host_of_the_gateway_agree(name: str) -> None:
+    """The class that is Envoy Gateway's, the namespace of its proxies, one host name in listener and routes."""
+    objects = overlay(name)
+    gateway = one(objects, "Gateway")["spec"]
+    by_hand = tuple(yaml.safe_load_all((K8S / "components/gateway-envoy/gateway_class.yaml").read_text()))
+    made = one(by_hand, "GatewayClass")
+    assert gateway["gatewayClassName"] == made["metadata"]["name"]
+    proxies = one(by_hand, "EnvoyProxy")["metadata"]
+    assert proxies.items() <= made["spec"]["parametersRef"].items()
+    assert proxies["namespace"] == "envoy-gateway-system"
+    (policy,) = [item for item in of_kind(objects, "NetworkPolicy") if item["metadata"]["name"] == "gateway"]
+    ((source,),) = [rule["from"] for rule in policy["spec"]["ingress"]]
+    assert source["namespaceSelector"]["matchLabels"] == {"kubernetes.io/metadata.name": "envoy-gateway-system"}
+    watched = one(objects, "PodMonitor")["spec"]
+    assert watched["namespaceSelector"]["matchNames"] == ["envoy-gateway-system"]
+    named = watched["selector"]["matchLabels"]["gateway.envoyproxy.io/owning-gateway-name"]
+    assert named == one(objects, "Gateway")["metadata"]["name"]
+    (host,) = [entry["hostname"] for entry in gateway["listeners"]]
+    assert [route["spec"]["hostnames"] for route in of_kind(objects, "GRPCRoute")] == [[host]] * 2
+    assert of_kind(objects, "ClientTrafficPolicy"), "policies of another controller"
+
+
+@pytest.mark.parametrize("name", WITH_ENVOY)
+def test_no_route_has_a_time_limit_and_only_opening_is_asked_again(name: str) -> None:
+    made = envoy_config.bootstrap({"grpc": Gateway(objects=overlay(name))}, [1])["static_resources"]
+    (listener,) = made["listeners"]
+    manager = listener["filter_chains"][0]["filters"][0]["typed_config"]
+    assert manager["stream_idle_timeout"] == "0s"
+    (hosts,) = manager["route_config"]["virtual_hosts"]
+    assert {(route["route"]["timeout"], route["route"]["idle_timeout"]) for route in hosts["routes"]} == {("0s", "0s")}
+    again = [route["match"] for route in hosts["routes"] if "retry_policy" in route["route"]]
+    assert again == [{"path": "/fashionchameleon.v1.CustomizationService/CreateSession"}]
+    for cluster in made["clusters"]:
+        (options,) = cluster["typed_extension_protocol_options"].values()
+        assert options["common_http_protocol_options"] == {"max_stream_duration": "0s"}
+        assert cluster["lb_policy"] == "LEAST_REQUEST"
+
+
+def test_the_header_is_the_one_that_the_sdk_returns() -> None:
+    assert envoy_config.session_headers(MANIFESTS) == {HEADER}
 
 
 @asynccontextmanager
@@ -55,105 +111,41 @@ async def running(*command: str, **environment: str) -> AsyncIterator[asyncio.St
         await process.wait()
 
 
-def routes(cluster: str) -> list[dict[str, Any]]:
-    (rule,) = one(MANIFESTS, "GRPCRoute", "chameleon-opening")["spec"]["rules"]
-    (match,) = rule["matches"]
-    opening = "/{service}/{method}".format(**match["method"])
-    retry = one(MANIFESTS, "BackendTrafficPolicy")["spec"]["retry"]
-    again = {
-        "retry_on": ",".join(retry["retryOn"]["triggers"]),
-        "num_retries": retry["numRetries"],
-        "retry_host_predicate": [
-            {
-                "name": "envoy.retry_host_predicates.previous_hosts",
-                "typed_config": _typed("extensions.retry.host.previous_hosts.v3.PreviousHostsPredicate"),
-            }
-        ],
-        "host_selection_retry_max_attempts": 5,
-    }
-    to_pods = {"cluster": cluster, "timeout": "0s"}
-    return [
-        {"match": {"path": opening}, "route": to_pods | {"retry_policy": again}},
-        {"match": {"prefix": "/"}, "route": to_pods},
-    ]
+class Envoy:
+    """A running one: where its listeners are, and what it counted."""
 
+    def __init__(self, administration: str) -> None:
+        self._administration = administration
 
-def configuration(ports: list[int]) -> dict[str, Any]:
-    by_header = {"name": "envoy.http.stateful_session.header", "typed_config": _header_state()}
-    filters = [
-        {
-            "name": "envoy.filters.http.stateful_session",
-            "typed_config": _typed("extensions.filters.http.stateful_session.v3.StatefulSession")
-            | {"session_state": by_header},
-        },
-        {"name": "envoy.filters.http.router", "typed_config": _typed("extensions.filters.http.router.v3.Router")},
-    ]
-    manager = _typed("extensions.filters.network.http_connection_manager.v3.HttpConnectionManager") | {
-        "stat_prefix": "ingress",
-        "codec_type": "HTTP2",
-        "stream_idle_timeout": "0s",
-        "http_filters": filters,
-        "route_config": {"virtual_hosts": [{"name": "all", "domains": ["*"], "routes": routes("pods")}]},
-    }
-    http2 = _typed("extensions.upstreams.http.v3.HttpProtocolOptions") | {
-        "explicit_http_config": {"http2_protocol_options": {}}
-    }
-    endpoints = [{"endpoint": {"address": _address(port)}} for port in ports]
-    return {
-        "admin": {"address": _address(0)},
-        "static_resources": {
-            "listeners": [
-                {
-                    "name": "grpc",
-                    "address": _address(0),
-                    "per_connection_buffer_limit_bytes": 32
-                    << 20,  # a request that may be sent again is held until then
-                    "filter_chains": [
-                        {
-                            "filters": [
-                                {"name": "envoy.filters.network.http_connection_manager", "typed_config": manager}
-                            ]
-                        }
-                    ],
-                }
-            ],
-            "clusters": [
-                {
-                    "name": "pods",
-                    "type": "STATIC",
-                    "lb_policy": "ROUND_ROBIN",
-                    "load_assignment": {"cluster_name": "pods", "endpoints": [{"lb_endpoints": endpoints}]},
-                    "typed_extension_protocol_options": {
-                        "envoy.extensions.upstreams.http.v3.HttpProtocolOptions": http2
-                    },
-                }
-            ],
-        },
-    }
+    async def address(self, name: str) -> str:
+        (port,) = re.findall(rf"^{name}::127\.0\.0\.1:([0-9]+)$", await self._ask("/listeners"), re.MULTILINE)
+        return f"127.0.0.1:{port}"
 
+    async def asked_again(self) -> int:
+        counted = re.findall(r"\.upstream_rq_retry: ([0-9]+)", await self._ask("/stats?filter=upstream_rq_retry$"))
+        return sum(map(int, counted))
 
-def _typed(name: str) -> dict[str, Any]:
-    return {"@type": f"type.googleapis.com/envoy.{name}"}
+    async def given_up(self) -> int:
+        """As Prometheus sees it: what deploy/monitoring takes for sessions that were refused."""
+        told = await self._ask("/stats/prometheus")
+        counted = re.findall(rf'^{GIVEN_UP}{{envoy_cluster_name="[^"]+"}} ([0-9]+)$', told, re.MULTILINE)
+        assert counted
+        return sum(map(int, counted))
 
+    async def listening(self) -> bool:
+        told = await self._ask("/listeners")
+        return all(f"{name}::" in told for name in GATEWAYS)
 
-def _header_state() -> dict[str, Any]:
-    return _typed("extensions.http.stateful_session.header.v3.HeaderBasedSessionState") | {"name": _session_header()}
-
-
-def _session_header() -> str:
-    rules = [rule for route in of_kind(MANIFESTS, "GRPCRoute") for rule in route["spec"]["rules"]]
-    (name,) = {rule["sessionPersistence"]["sessionName"] for rule in rules if "sessionPersistence" in rule}
-    assert name == HEADER, "what the SDK returns"
-    return str(name)
-
-
-def _address(port: int) -> dict[str, Any]:
-    return {"socket_address": {"address": "127.0.0.1", "port_value": port}}
+    async def _ask(self, path: str) -> str:
+        reader, writer = await asyncio.open_connection(*self._administration.rsplit(":", 1))
+        writer.write(f"GET {path} HTTP/1.1\r\nHost: envoy\r\nConnection: close\r\n\r\n".encode())
+        answer = (await reader.read()).decode()
+        writer.close()
+        return answer
 
 
 @pytest_asyncio.fixture(loop_scope="module", scope="module")
-async def gateway(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[str]:
-    """Its address."""
+async def proxy(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Envoy]:
     folder = tmp_path_factory.mktemp("envoy")
     async with AsyncExitStack() as stack:
         ports = []
@@ -162,7 +154,7 @@ async def gateway(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[str
             output = await stack.enter_async_context(service)
             ready = (await asyncio.wait_for(output.readline(), 30)).decode()
             ports.append(int(ready.split("grpc=127.0.0.1:")[1].split()[0]))
-        (folder / "envoy.yaml").write_text(yaml.safe_dump(configuration(ports)))
+        (folder / "envoy.yaml").write_text(yaml.safe_dump(envoy_config.bootstrap(GATEWAYS, ports)))
         told = folder / "admin"
         options = ("--use-dynamic-base-id", "--concurrency", "1", "--log-level", "error")
         command = (
@@ -174,34 +166,31 @@ async def gateway(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[str
             *options,
         )
         await stack.enter_async_context(running(*command))
-        yield f"127.0.0.1:{await asyncio.wait_for(_listening(told), 30)}"
+        yield await asyncio.wait_for(_listening(told), 30)
 
 
-async def _listening(told: Path) -> int:
-    """Envoy's port; it says where its administration listens, and that says where it listens itself."""
+async def _listening(told: Path) -> Envoy:
+    """It writes where its administration listens, and that says where it listens itself."""
     while True:
-        port = await _port(_told(told))
-        if port is not None:
-            return port
+        if administration := _told(told):
+            found = Envoy(administration)
+            if await found.listening():
+                return found
         await asyncio.sleep(0.05)  # Envoy tells of its readiness by no other means
-
-
-async def _port(administration: str) -> int | None:
-    if not administration:
-        return None
-    reader, writer = await asyncio.open_connection(*administration.rsplit(":", 1))
-    writer.write(b"GET /listeners HTTP/1.1\r\nHost: envoy\r\nConnection: close\r\n\r\n")
-    answer = (await reader.read()).decode()
-    writer.close()
-    return int(answer.split("grpc::127.0.0.1:")[1].split()[0]) if "grpc::127.0.0.1:" in answer else None
 
 
 def _told(file: Path) -> str:
     return file.read_text() if file.is_file() else ""
 
 
+@pytest_asyncio.fixture(loop_scope="module", scope="module")
+async def gateway(proxy: Envoy) -> str:
+    """The address of the one that the manifests describe."""
+    return await proxy.address("policed")
+
+
 async def test_a_session_is_found_again_by_every_call_about_it(gateway: str) -> None:
-    """Unary and streaming calls go round the pods in turn; the header brings each back."""
+    """Unary and streaming calls go to any pod; the header brings each back."""
     async with AsyncChameleon(gateway) as chameleon, asyncio.timeout(60):
         for _ in range(2 * PODS):
             async with chameleon.open_session(**wanted()) as session:
@@ -213,19 +202,22 @@ async def test_a_session_is_found_again_by_every_call_about_it(gateway: str) -> 
                 assert (await switch.applied()).sequence >= 1
 
 
-async def test_a_full_pod_is_not_the_answer_while_another_has_room(gateway: str) -> None:
+async def test_a_full_pod_is_not_the_answer_while_another_has_room(gateway: str, proxy: Envoy) -> None:
     async with (
         asyncio.timeout(60),
         AsyncChameleon(gateway) as chameleon,
         chameleon.open_session(**wanted()) as first,
     ):
-        for _ in range(2 * PODS):  # every other one would meet the full pod
+        for _ in range(4 * PODS):  # every other one meets the full pod, by chance
             async with chameleon.open_session(**wanted(), timeout_s=5.0) as second:
                 assert second.affinity != first.affinity
                 await anext(second)
         async with chameleon.open_session(**wanted(), timeout_s=5.0):
+            before, given_up = await proxy.asked_again(), await proxy.given_up()
             with pytest.raises(CapacityReached):
                 await chameleon.open_session(**wanted(), timeout_s=2.0).__aenter__()
+            assert await proxy.asked_again() > before
+            assert await proxy.given_up() == given_up + 1
         await anext(first)
 
 
@@ -248,3 +240,39 @@ async def test_another_client_attaches_with_what_the_first_one_knows(gateway: st
         await anext(session)
         async with other.attach_session(session.name, affinity=session.affinity) as attached:
             await anext(attached)
+
+
+async def test_a_stream_outlives_envoys_own_limit_because_of_the_policies(gateway: str, proxy: Envoy) -> None:
+    """The same routes without them cut a stream when Envoy's time for a route, here one second, is over."""
+    bare = await proxy.address("bare")
+    async with (
+        asyncio.timeout(60),
+        AsyncChameleon(gateway) as chameleon,
+        chameleon.open_session(**wanted()) as first,
+        chameleon.open_session(**wanted(), timeout_s=5.0) as second,
+    ):
+        await anext(first)  # the streams that are open already; the next ones take over from them
+        await anext(second)
+        policed_s, bare_s = await asyncio.gather(_lasts(gateway, first), _lasts(bare, second))
+    assert 0.9 < bare_s < WATCHED_S
+    assert policed_s >= WATCHED_S
+
+
+WATCHED_S = 2.5
+
+
+async def _lasts(address: str, session: AsyncSession) -> float:
+    """Seconds until its video's stream is cut, `WATCHED_S` at most."""
+    assert session.affinity is not None
+    began = time.monotonic()
+    async with grpc.aio.insecure_channel(address) as channel:
+        stub = customization_service_pb2_grpc.CustomizationServiceStub(channel)  # type: ignore[no-untyped-call] # generated
+        request = pb.StreamVideoRequest(name=session.name)
+        call = stub.StreamVideo(request, metadata=((HEADER, session.affinity),))
+        try:
+            async with asyncio.timeout(WATCHED_S):
+                async for _ in call:
+                    pass
+        except (grpc.aio.AioRpcError, TimeoutError):
+            pass
+    return time.monotonic() - began

@@ -16,11 +16,12 @@ from pathlib import Path
 import pytest
 
 from executors.tensorrt_kind import ENGINES_VARIABLE
+from executors.torch_kind import FP8, NETWORK_VARIABLE, PRECISION_VARIABLE, WEIGHTS_VARIABLE
 from export.engines.command import add_commands
 from tests.deploy.k8s import images
 from tests.deploy.k8s.manifests import BUILDS, GPU_OVERLAYS, ROOT, SERVING, config_map, container, one, overlay, pods
 
-INSTALLING = ("orchestrator", "triton-cpu", "triton-gpu", "engine-builder")
+INSTALLING = ("orchestrator", "triton-cpu", "triton-gpu", "triton-torch", "engine-builder")
 _PIN = re.compile(r"^([a-z0-9-]+)==(\S+)( ; .+)? \\$")
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
 
@@ -44,7 +45,7 @@ def wanted(name: str) -> dict[str, str]:
 
 def test_there_is_an_image_for_every_name_that_a_pod_uses() -> None:
     used = set()
-    for name in (*SERVING, *BUILDS):
+    for name in (*SERVING, *BUILDS, "torch"):
         for pod in pods(overlay(name)):
             used |= {item["image"] for item in [*pod.get("initContainers", []), *pod["containers"]]}
             used |= {entry["image"]["reference"] for entry in pod["volumes"] if "image" in entry}
@@ -80,12 +81,14 @@ def test_packages_are_pinned_as_the_project_has_them_and_hashed(name: str) -> No
 def test_versions_that_meet_in_an_engine_or_a_graph_are_the_same_everywhere() -> None:
     """TensorRT, its driver and CUDA's bindings build and load engines; the rest is the development environment's."""
     builder, triton = pins("engine-builder"), pins("triton-gpu")
+    assert "torch" not in builder, "the image's own, with whatever it brings"
     shared = builder.keys() & triton.keys()
     assert {"tensorrt-cu13", "tensorrt-cu13-libs", "tensorrt-cu13-bindings", "cuda-bindings", "numpy"} <= shared
     assert {name: builder[name] for name in shared} == {name: triton[name] for name in shared}
     extras = PROJECT["optional-dependencies"]
-    project = dict(line.split("==") for line in (*extras["student"], *extras["export"], *extras["triton"]))
-    for name, version in {**wanted("engine-builder"), **wanted("triton-gpu")}.items():
+    used = (*extras["student"], *extras["export"], *extras["triton"], *extras["fp8"])
+    project = dict(line.split("==") for line in used)
+    for name, version in {**wanted("engine-builder"), **wanted("triton-gpu"), **wanted("triton-torch")}.items():
         assert version == project.get(name, version)
 
 
@@ -147,7 +150,7 @@ print(json.dumps({"modules": sorted(tops), "places": places}))
 @pytest.mark.parametrize("name", [*GPU_OVERLAYS, *BUILDS])
 def test_the_engines_folder_is_named_by_the_tensorrt_that_the_image_has(name: str) -> None:
     version = pins("triton-gpu")["tensorrt-cu13"]
-    assert config_map(overlay(name), "chameleon-engines")["ENGINE_KEY"] == f"h200-tensorrt-{version}"
+    assert config_map(overlay(name), "chameleon-engines")["ENGINE_KEY"].startswith(f"h200-tensorrt-{version}-")
 
 
 @pytest.mark.parametrize("name", GPU_OVERLAYS)
@@ -158,12 +161,17 @@ def test_engines_are_built_into_the_folder_that_is_served(name: str) -> None:
     claims = [
         [v["persistentVolumeClaim"] for v in pod["volumes"] if v["name"] == "engines"] for pod in (serving, building)
     ]
-    assert claims[0] == claims[1]
+    assert claims == [[{"claimName": "chameleon-engines", "readOnly": True}], [{"claimName": "chameleon-engines"}]]
     (read,) = [mount for mount in triton["volumeMounts"] if mount["name"] == "engines"]
     (written,) = [mount for mount in build["volumeMounts"] if mount["name"] == "engines"]
     assert read == written | {"readOnly": True}
     # Outside of the repository, in which Triton takes every folder for a model.
-    assert {"name": ENGINES_VARIABLE, "value": read["mountPath"]} in triton["env"]
+    given = {entry["name"]: entry.get("value") for entry in triton["env"]}
+    assert given[ENGINES_VARIABLE] == f"{read['mountPath']}/$(ENGINE_KEY)"
+    assert given[ENGINES_VARIABLE] in build["args"]
+    names = list(given)
+    assert names.index("ENGINE_KEY") < names.index(ENGINES_VARIABLE), "a variable may refer to those before it"
+    assert build["env"][0]["name"] == "ENGINE_KEY"
     repository = config_map(overlay(name), "chameleon-settings")["CHAMELEON_MODEL_REPOSITORY"]
     assert f"--model-repository={repository}" in triton["args"]
     assert not Path(read["mountPath"]).is_relative_to(repository)
@@ -178,7 +186,36 @@ def test_the_jobs_command_is_one_that_export_takes(name: str) -> None:
     add_commands(parser.add_subparsers(), root=Path("model_repository"))
     options = parser.parse_args([*build["command"][3:], *build["args"]])
     mounts = {mount["name"]: Path(mount["mountPath"]) for mount in build["volumeMounts"]}
-    assert (options.student, options.root, options.out) == ("5b", mounts["models"], mounts["engines"])
+    assert (options.student, options.root, options.out.parent) == ("5b", mounts["models"], mounts["engines"])
+    fp8 = (options.weights, options.network, options.calibration)
+    assert [path and path.parent for path in fp8] == [mounts.get("checkpoint")] * 3
+    assert options.precision == ("fp8" if "checkpoint" in mounts else "bf16")
+
+
+def test_pytorchs_pod_names_what_its_executors_read_on_the_checkpoints_volume() -> None:
+    pod = one(overlay("torch"), "Deployment")["spec"]["template"]["spec"]
+    triton = container(pod, "triton")
+    given = {entry["name"]: entry["value"] for entry in triton["env"]}
+    (mount,) = [mount for mount in triton["volumeMounts"] if mount["name"] == "checkpoint"]
+    for variable in (WEIGHTS_VARIABLE, NETWORK_VARIABLE):
+        assert Path(given[variable]).parent == Path(mount["mountPath"])
+    assert given[PRECISION_VARIABLE] == FP8
+    assert "chameleon-triton-torch@" in triton["image"]
+    assert {Path(given[name]).parent for name in ("TORCHINDUCTOR_CACHE_DIR", "TRITON_CACHE_DIR")} == {Path("/tmp")}
+
+
+def test_pytorchs_image_holds_all_that_its_executors_are_made_of(tmp_path: Path) -> None:
+    images.build_tree("triton-torch", tmp_path)
+    program = """
+import sys
+sys.path.insert(0, "")
+import executors.torch_kind
+ours = ("contract", "executors", "student")
+print(*(module.__file__ for name, module in sys.modules.items() if name.partition(".")[0] in ours and module.__file__))
+"""
+    done = subprocess.run([sys.executable, "-c", program], cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert all(file.startswith(str(tmp_path)) for file in done.stdout.split())
 
 
 @pytest.mark.parametrize("arguments", [["--help"], ["check", "--help"], ["configs", "--check"]])

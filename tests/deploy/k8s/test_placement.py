@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 import shlex
 import subprocess
@@ -9,9 +10,11 @@ from dataclasses import dataclass
 
 import pytest
 
-from tests.deploy.k8s.manifests import GPU_OVERLAYS, OVERLAYS, Object, one, overlay, pods
+from tests.deploy.k8s.manifests import GPU_OVERLAYS, OVERLAYS, Object, containers, one, overlay, pods
 
 GPU_TAINT = ("nvidia.com/gpu", "NoSchedule")
+PODS_OF_A_NODE = 8
+"""And GPUs."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -106,15 +109,62 @@ def test_machines_are_those_with_eight_h200() -> None:
     }
 
 
-def test_karpenter_gives_a_node_longer_than_its_pods_need_to_drain() -> None:
-    pool = one(overlay("eks-h200"), "NodePool")["spec"]
-    (pod,) = pods(overlay("eks-h200"))
-    assert pool["template"]["spec"]["terminationGracePeriod"] == "1h"
-    assert pod["terminationGracePeriodSeconds"] < 3600
-    assert pool["disruption"]["consolidationPolicy"] == "WhenEmpty"
-    assert (
-        pool["template"]["spec"]["nodeClassRef"]["name"] == one(overlay("eks-h200"), "EC2NodeClass")["metadata"]["name"]
+@pytest.mark.parametrize("name", GPU_OVERLAYS)
+def test_there_are_gpus_for_all_pods_and_a_node_besides(name: str) -> None:
+    """For the engines' build, and for the pods of a node that drains."""
+    most = one(overlay(name), "ScaledObject")["spec"]["maxReplicaCount"]
+    assert one(overlay("hpa-tracing"), "HorizontalPodAutoscaler")["spec"]["maxReplicas"] == most
+    assert gpus(name) >= most + PODS_OF_A_NODE
+
+
+def gpus(overlay_name: str) -> int:
+    if overlay_name == "eks-h200":
+        return int(one(overlay(overlay_name), "NodePool")["spec"]["limits"]["nvidia.com/gpu"])
+    given = flags(overlay_name)
+    return PODS_OF_A_NODE * int(given.get("--max-nodes") or given["--max-count"])
+
+
+@pytest.mark.parametrize("name", ["eks-h200", "aks-h200"])
+def test_a_node_has_longer_than_its_eight_pods_need_to_go(name: str) -> None:
+    """Evicted in rounds: the next begins once the pods in place of the last are ready; start-up probes bound that.
+
+    The provider's limit is Karpenter's terminationGracePeriod, AKS's drain timeout.
+    """
+    (pod,) = pods(overlay(name))
+    budget = one(overlay(name), "PodDisruptionBudget")["spec"]["maxUnavailable"]
+    rounds = max(math.ceil(min(PODS_OF_A_NODE, fleet) / allowed(budget, fleet)) for fleet in range(2, 65))
+    assert rounds == 4, "as docs/kubernetes.md says"
+    start_s = sum(
+        item["startupProbe"]["failureThreshold"] * item["startupProbe"]["periodSeconds"] for item in containers(pod)
     )
+    assert rounds * start_s + pod["terminationGracePeriodSeconds"] < drain_limit_s(name)
+
+
+def allowed(budget: int | str, fleet: int) -> int:
+    """Pods that a disruption budget lets go at once."""
+    return math.ceil(fleet * int(budget[:-1]) / 100) if isinstance(budget, str) else budget
+
+
+def drain_limit_s(overlay_name: str) -> int:
+    if overlay_name == "aks-h200":
+        return 60 * int(flags(overlay_name)["--drain-timeout"])
+    limit = one(overlay(overlay_name), "NodePool")["spec"]["template"]["spec"]["terminationGracePeriod"]
+    (hours,) = re.fullmatch(r"([0-9]+)h", limit).groups()  # type: ignore[union-attr]
+    return 3600 * int(hours)
+
+
+def test_karpenter_evicts_the_pods_of_its_nodes_and_empties_none_to_save_one() -> None:
+    """A pod that says do-not-disrupt would be deleted at the end, all of a node's at once, past their budget."""
+    objects = overlay("eks-h200")
+    pool = one(objects, "NodePool")["spec"]
+    assert pool["disruption"]["consolidationPolicy"] == "WhenEmpty"
+    assert pool["template"]["spec"]["nodeClassRef"]["name"] == one(objects, "EC2NodeClass")["metadata"]["name"]
+    keeps = {
+        name: "karpenter.sh/do-not-disrupt"
+        in one(overlay(name), "Deployment")["spec"]["template"]["metadata"]["annotations"]
+        for name in ("cpu", *GPU_OVERLAYS)
+    }
+    assert keeps == {"cpu": True, "gke-h200": True, "eks-h200": False, "aks-h200": True}
 
 
 @pytest.mark.parametrize("name", ["gke-h200", "aks-h200"])

@@ -15,19 +15,17 @@ from typing import Any
 import pytest
 
 from tests.deploy.k8s.manifests import ROOT, one, overlay
+from tests.deploy.k8s.needs import require
 
 NAMESPACES = ("unshare", "--map-root-user", "--net", "--mount", "--pid", "--fork", "--kill-child", "--")
 LIMIT_S = 280
-
-needs_namespaces = pytest.mark.skipif(
-    subprocess.run([*NAMESPACES, "true"], capture_output=True, check=False).returncode != 0,
-    reason="needs user, network, mount and process namespaces (unshare)",
-)
 
 
 @pytest.fixture(scope="module")
 def report(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
     """What tests/deploy/k8s/pod_life.py tells."""
+    tried = subprocess.run([*NAMESPACES, "true"], capture_output=True, check=False)
+    require(tried.returncode == 0, "user, network, mount and process namespaces (unshare)")
     paths = f"{ROOT}:{ROOT / 'proto/gen'}:{ROOT / 'client/src'}"
     folder = tmp_path_factory.mktemp("pod")
     log = folder.parent / "pod.log"
@@ -47,7 +45,6 @@ def report(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
     return told
 
 
-@needs_namespaces
 def test_the_pod_becomes_ready_within_its_probes(report: dict[str, Any]) -> None:
     """The sidecar first, then the orchestrator; no container was restarted on the way, no liveness probe failed."""
     assert report["started"].keys() == {"triton", "orchestrator"}
@@ -55,13 +52,11 @@ def test_the_pod_becomes_ready_within_its_probes(report: dict[str, Any]) -> None
     assert report["restarts"]["orchestrator"] == 0
 
 
-@needs_namespaces
 def test_a_session_outlives_a_restart_of_the_sidecar(report: dict[str, Any]) -> None:
     assert report["restarts"]["triton"] == 1
     _whole(report["sidecar_restarted"])
 
 
-@needs_namespaces
 def test_a_session_loses_nothing_when_the_pod_is_terminated(report: dict[str, Any]) -> None:
     """It ends by itself within the drain; new ones are refused meanwhile; the process stays alive to its probe."""
     _whole(report["drained"])
@@ -69,7 +64,6 @@ def test_a_session_loses_nothing_when_the_pod_is_terminated(report: dict[str, An
     assert report["alive_while_draining"]
 
 
-@needs_namespaces
 def test_the_pod_ends_by_itself_within_its_grace_period(report: dict[str, Any]) -> None:
     spec = one(overlay("cpu"), "Deployment")["spec"]["template"]["spec"]
     assert report["terminated"]["codes"]["orchestrator"] == 0

@@ -2,18 +2,24 @@
 
 from __future__ import annotations
 
+import math
 import re
+import shutil
+from pathlib import Path
 
 import pytest
+import yaml
 
 from contract.arena_layout import HEADER_BYTES, ArenaLayout
 from contract.geometry import WAN_5B, StudentGeometry
 from contract.tensors import Manifest
+from executors.onnx_session import THREADS_VARIABLE
 from service.app import DRAIN_SLACK_S, STOP_GRACE_S
 from service.config import Settings
 from tests.deploy.k8s.manifests import (
     BUILDS,
     GPU_OVERLAYS,
+    K8S,
     ROOT,
     SERVING,
     Object,
@@ -26,6 +32,7 @@ from tests.deploy.k8s.manifests import (
     overlay,
     pods,
     quantity,
+    render,
     variants,
     volume,
 )
@@ -210,10 +217,18 @@ def test_settings_are_those_that_the_service_takes(name: str) -> None:
     assert settings(name).engine == "triton"
     assert "env" not in container(serving_pod(name), "orchestrator")
     triton = {entry["name"] for entry in container(serving_pod(name), "triton").get("env", [])}
-    assert triton == (set() if name == "cpu" else {"ENGINE_KEY", "CHAMELEON_ENGINES"})
+    engines = {"ENGINE_KEY", "CHAMELEON_ENGINES"}
+    assert (triton & engines == engines) == (name not in {"cpu", "torch"})
     tokens = container(serving_pod(name), "orchestrator")["volumeMounts"]
     (place,) = [mount["mountPath"] for mount in tokens if mount["name"] == "tokens"]
     assert given["CHAMELEON_TOKENS"] == f"{place}/tokens"
+
+
+def test_a_model_instance_has_no_more_threads_than_its_container_asks_for_cores() -> None:
+    """No CPU limit tells it how few it may use."""
+    triton = container(serving_pod("cpu"), "triton")
+    (threads,) = [entry["value"] for entry in triton["env"] if entry["name"] == THREADS_VARIABLE]
+    assert 1 <= int(threads) <= quantity(triton["resources"]["requests"]["cpu"])
 
 
 @each_serving
@@ -267,10 +282,75 @@ def test_one_pod_for_each_gpu_fits_on_the_smallest_node(name: str) -> None:
 
 
 @each_serving
-def test_a_rollout_and_an_eviction_take_one_pod_at_a_time(name: str) -> None:
+@pytest.mark.parametrize("replicas", [2, 8, 64])
+def test_a_rollout_and_an_eviction_leave_three_quarters_of_the_pods(name: str, replicas: int) -> None:
+    """And take one at least. No GPU is left over for a rollout; elsewhere no pod goes before the next is there."""
     rolling = one(overlay(name), "Deployment")["spec"]["strategy"]["rollingUpdate"]
-    assert rolling["maxSurge"] + rolling["maxUnavailable"] == 1
-    assert one(overlay(name), "PodDisruptionBudget")["spec"]["maxUnavailable"] == 1
+    more, fewer = (
+        math.ceil(share(rolling["maxSurge"], replicas)),
+        math.floor(share(rolling["maxUnavailable"], replicas)),
+    )
+    assert rolling["maxUnavailable" if name == "cpu" else "maxSurge"] == 0
+    evicted = math.ceil(share(one(overlay(name), "PodDisruptionBudget")["spec"]["maxUnavailable"], replicas))
+    for gone in (max(1, more + fewer), evicted):  # Kubernetes lets one go where rounding leaves none
+        assert 1 <= gone <= max(1, replicas // 4)
+
+
+@pytest.mark.parametrize("name", [*GPU_OVERLAYS, "hpa-tracing"])
+def test_prometheus_finds_monitor_and_rules_by_the_label_of_its_release(name: str) -> None:
+    """kube-prometheus-stack selects no others."""
+    objects = [item for item in overlay(name) if item["apiVersion"].startswith("monitoring.coreos.com/")]
+    assert {item["kind"] for item in objects} == {"ServiceMonitor", "PodMonitor", "PrometheusRule"}
+    assert {item["metadata"]["labels"]["release"] for item in objects} == {"kube-prometheus-stack"}
+
+
+@pytest.mark.parametrize("name", [*GPU_OVERLAYS, *variants()])
+def test_volumes_are_of_a_class_whose_files_belong_to_the_pods_user(name: str) -> None:
+    """Classes made here say so; GKE's own takes the pods' fsGroup."""
+    classes = [item for place in GPU_OVERLAYS for item in of_kind(overlay(place), "StorageClass")]
+    made = {item["metadata"]["name"]: item for item in classes}
+    security = serving_pod(name)["securityContext"]
+    user, group = str(security["runAsUser"]), str(security["runAsGroup"])
+    for claim in of_kind(overlay(name), "PersistentVolumeClaim"):
+        assert claim["spec"]["accessModes"] == ["ReadWriteMany"]
+        chosen = claim["spec"]["storageClassName"]
+        if chosen == "standard-rwx":
+            assert security["fsGroup"] == security["runAsGroup"]
+            continue
+        options = dict(option.partition("=")[::2] for option in made[chosen].get("mountOptions", []))
+        owner = options | made[chosen]["parameters"]
+        assert (owner["uid"], owner["gid"]) == (user, group)
+
+
+def test_the_pod_that_fills_the_weights_volume_is_of_the_pods_user_and_as_restricted() -> None:
+    pod = yaml.safe_load((K8S / "components/weights-pvc/fill.yaml").read_text())["spec"]
+    serving, orchestrator = serving_pod("pvc-dra"), container(serving_pod("pvc-dra"), "orchestrator")
+    (fill,) = pod["containers"]
+    assert pod["securityContext"] == serving["securityContext"]
+    assert fill["securityContext"] == orchestrator["securityContext"]
+    assert fill["image"] == orchestrator["image"]
+    claim = volume(serving, "models")["persistentVolumeClaim"]
+    assert claim == volume(pod, "models")["persistentVolumeClaim"] | {"readOnly": True}
+
+
+@pytest.mark.parametrize("name", GPU_OVERLAYS)
+def test_weights_on_a_volume_take_the_place_of_the_image_in_the_pods_and_in_the_build(
+    name: str, tmp_path: Path
+) -> None:
+    """One word changed in two files, as docs/kubernetes.md says."""
+    shutil.copytree(ROOT / "deploy", tmp_path / "deploy")
+    folders = [tmp_path / "deploy/k8s/overlays" / name, tmp_path / "deploy/k8s/overlays" / name / "engine-build"]
+    for folder in folders:
+        file = folder / "kustomization.yaml"
+        file.write_text(file.read_text().replace("weights-image", "weights-pvc"))
+        (pod,) = pods(render(folder))
+        assert volume(pod, "models")["persistentVolumeClaim"] == {"claimName": "chameleon-weights", "readOnly": True}
+        assert one(render(folder), "PersistentVolumeClaim", "chameleon-weights")["spec"]["storageClassName"]
+
+
+def share(value: int | str, of: int) -> float:
+    """Of an IntOrString: a number of pods, or per cent of all."""
+    return int(value[:-1]) * of / 100 if isinstance(value, str) else value
 
 
 def _matches(selector: Object, metadata: Object) -> bool:

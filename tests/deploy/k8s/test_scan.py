@@ -9,19 +9,16 @@ import sys
 from pathlib import Path
 from typing import Any
 
-import pytest
 import yaml
 
 from tests.deploy.k8s.manifests import K8S, Object, everything, one, overlay
+from tests.deploy.k8s.needs import require
 
 CHECKOV = shutil.which("checkov", path=str(Path(sys.executable).parents[1] / "checkov" / "bin"))
 
-needs_checkov = pytest.mark.skipif(
-    CHECKOV is None, reason="needs checkov in a virtual environment of its own: make k8s"
-)
-
 
 def scan(folder: Path) -> dict[str, Any]:
+    require(CHECKOV is not None, "checkov in a virtual environment of its own: make k8s")
     assert CHECKOV is not None
     command = [CHECKOV, "--directory", folder, "--config-file", K8S / "checkov.yaml", "--output", "json"]
     done = subprocess.run(command, capture_output=True, text=True, stdin=subprocess.DEVNULL, check=False)
@@ -33,7 +30,6 @@ def write(folder: Path, name: str, objects: tuple[Object, ...]) -> None:
     (folder / f"{name.replace('/', '-')}.yaml").write_text(yaml.safe_dump_all(objects))
 
 
-@needs_checkov
 def test_the_scan_finds_nothing_but_in_a_pod_that_is_privileged(tmp_path: Path) -> None:
     """One scan, as it takes seconds to start: all that is rendered, and one thing that it must find."""
     for name in everything():

@@ -10,12 +10,16 @@ from pathlib import Path
 
 import kubernetes_validate
 import pytest
+import yaml
 
-from tests.deploy.k8s.manifests import Object, everything, one, overlay
+from tests.deploy.k8s.manifests import K8S, Object, everything, one, overlay
+from tests.deploy.k8s.needs import require
 
 VERSIONS = ("1.35", "1.37")
 """The oldest that the overlays are meant for (from it on image volumes are on by default), the newest with schemas."""
 CRDS = Path(__file__).parent / "crds"
+BY_HAND = (K8S / "components/gateway-envoy/gateway_class.yaml", K8S / "components/weights-pvc/fill.yaml")
+"""Applied by themselves, part of no overlay."""
 CUSTOM = {
     "gateway.envoyproxy.io",
     "gateway.networking.k8s.io",
@@ -25,10 +29,6 @@ CUSTOM = {
     "monitoring.coreos.com",
 }
 
-needs_node = pytest.mark.skipif(
-    shutil.which("node") is None or shutil.which("npm") is None, reason="needs node (20 or later) and npm on the path"
-)
-
 
 def is_custom(item: Object) -> bool:
     return item["apiVersion"].split("/")[0] in CUSTOM
@@ -37,8 +37,10 @@ def is_custom(item: Object) -> bool:
 def distinct(*, custom: bool) -> dict[str, Object]:
     """Each object once, however many overlays have it; under the first of them."""
     found: dict[str, Object] = {}
-    for name in everything():
-        for item in overlay(name):
+    rendered = {name: overlay(name) for name in everything()}
+    by_hand = {path.name: tuple(yaml.safe_load_all(path.read_text())) for path in BY_HAND}
+    for name, objects in (rendered | by_hand).items():
+        for item in objects:
             if is_custom(item) == custom:
                 found.setdefault(json.dumps(item, sort_keys=True, default=str), {"from": name, "object": item})
     return found
@@ -61,6 +63,8 @@ def test_the_strict_schema_sees_a_misspelt_field() -> None:
 @pytest.fixture(scope="module")
 def installed() -> None:
     """The types and validators, as the lock file has them."""
+    there = all(shutil.which(tool) is not None for tool in ("node", "npm"))
+    require(there, "node (20 or later) and npm on the path")
     lock = CRDS / "node_modules" / ".package-lock.json"
     if not lock.exists() or lock.stat().st_mtime < (CRDS / "package-lock.json").stat().st_mtime:
         flags = ["--silent", "--no-audit", "--no-fund", "--ignore-scripts"]
@@ -81,7 +85,6 @@ def wrong_with(objects: list[Object]) -> str:
     return done.stdout
 
 
-@needs_node
 @pytest.mark.usefixtures("installed")
 def test_custom_resources_are_of_their_types() -> None:
     rendered = list(distinct(custom=True).values())
@@ -89,7 +92,6 @@ def test_custom_resources_are_of_their_types() -> None:
     assert not wrong_with(rendered)
 
 
-@needs_node
 @pytest.mark.usefixtures("installed")
 def test_a_field_too_many_and_one_of_the_wrong_type_are_seen() -> None:
     many, mistyped = (copy.deepcopy(one(overlay("gke-h200"), "ScaledObject")) for _ in range(2))
