@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from pathlib import Path
 from random import Random
 from typing import Annotated, Literal, Self
 
@@ -10,8 +11,10 @@ from pydantic import Field, model_validator
 
 from loadtest.model import Model
 
+LATEST_S = 86_400.0
+MOST_TRACED = 1_000_000
 Rate = Annotated[float, Field(gt=0, le=10_000)]
-Time = Annotated[float, Field(ge=0, le=86_400)]
+Time = Annotated[float, Field(ge=0, le=LATEST_S)]
 
 
 class _Window(Model):
@@ -54,10 +57,19 @@ class RampArrivals(_Window):
 
 
 class TraceArrivals(_Window):
-    """At the times that were seen once."""
+    """At the times that were seen once: listed here, or in a file that is read with the scenario."""
 
     process: Literal["trace"]
-    at_s: list[Time] = Field(min_length=1, max_length=1_000_000)
+    at_s: list[Time] = Field(default=[], max_length=MOST_TRACED)
+    file: Path | None = Field(
+        default=None, description="CSV, relative to the scenario's file; its first column holds what at_s would"
+    )
+
+    @model_validator(mode="after")
+    def _one_source(self) -> Self:
+        if bool(self.at_s) == (self.file is not None):
+            raise ValueError("exactly one of at_s and file must be given, and at_s not empty")
+        return self
 
 
 Arrivals = Annotated[PoissonArrivals | ConstantArrivals | RampArrivals | TraceArrivals, Field(discriminator="process")]

@@ -7,11 +7,13 @@ from pathlib import Path
 from rich.console import Console
 
 from loadtest import plan
+from loadtest.ending import ENDINGS, FAULT, RunCut, ending
 from loadtest.report import Exit
-from loadtest.run import Run, Setting
+from loadtest.run import Run
 from loadtest.scenario import Scenario
-from loadtest.search import Search, SearchCut, SearchReport
-from loadtest.store import REPORT, Store, write_whole
+from loadtest.search import Search, SearchReport
+from loadtest.setting import Setting
+from loadtest.store import REPORT, Results, Store
 from loadtest.summary import summarise
 from loadtest.tell import tell_search
 
@@ -31,16 +33,14 @@ def find(
     repeats: int,
     hold_s: float,
 ) -> Exit:
-    """Search, write and tell.
+    """Search, write and tell; whatever ends the search, what it found until then is written.
 
     Raises:
         ValueError: the bounds are wrong.
-        TargetError, StoreError: nothing can be tried, or written.
+        StoreError: what was found cannot be written.
     """
-    status = Exit.HELD
 
     def probe(sessions: int, repeat: int) -> bool:
-        nonlocal status
         ramp_s = _STAGGER_S * sessions
         held = scenario.model_copy(
             update={"duration_s": ramp_s + hold_s, "warmup_s": 0.0, "seed": scenario.seed + repeat}
@@ -52,20 +52,26 @@ def find(
             report, _ = summarise(observed)
             store.write(REPORT, report.model_dump_json(indent=1) + "\n")
         if report.exit not in (Exit.HELD, Exit.MISSED):
-            status = report.exit
-            raise SearchCut(report.aborted or "; ".join(report.generator.reasons))
+            raise RunCut(report.aborted or "; ".join(report.generator.reasons), report.exit)
         return report.passed
 
     search = Search(probe=probe, low=low, high=high, repeats=repeats)
-    most = search.run()
-    found = SearchReport(
-        scenario=scenario.name,
-        target=setting.target.address,
-        sessions=most,
-        interval=search.interval,
-        trials=search.trials,
-        cut_short=search.cut_short,
-    )
-    write_whole(out / SEARCH, found.model_dump_json(indent=1) + "\n")
-    tell_search(found, console)
-    return status if status is not Exit.HELD or most else Exit.MISSED
+    status = Exit.INVALID
+    cut_short: str | None = FAULT
+    with Results(out) as results:
+        try:
+            status, cut_short = (Exit.HELD if search.run() else Exit.MISSED), None
+        except ENDINGS as error:
+            status, cut_short = ending(error)
+        finally:
+            found = SearchReport(
+                scenario=scenario.name,
+                target=setting.target.address,
+                sessions=search.most,
+                interval=search.interval,
+                trials=search.trials,
+                cut_short=cut_short,
+            )
+            results.write(SEARCH, found.model_dump_json(indent=1) + "\n")
+            tell_search(found, console)
+    return status

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import ssl
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Annotated, NoReturn
+from typing import Annotated
 
 import typer
 from rich.console import Console
@@ -14,13 +15,15 @@ from rich.markup import escape
 from loadtest import capacity, outcome, plan, selfcheck, simulate
 from loadtest.compare import Change, Tolerance
 from loadtest.compare import compare as compared
+from loadtest.ending import ENDINGS, FAULT, ending
 from loadtest.report import Exit
-from loadtest.run import Run, Setting
-from loadtest.scenario import ScenarioError, load, scaled
+from loadtest.run import Run
+from loadtest.scenario import Scenario, load, scaled
 from loadtest.schemas import write_schemas
 from loadtest.serving import served
-from loadtest.store import Store, StoreError, read_report, write_whole
-from loadtest.target import Target, TargetError
+from loadtest.setting import Setting
+from loadtest.store import Results, Store, read_report
+from loadtest.target import Target, tokens
 from loadtest.tell import tell_comparison, tell_proof
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, help="Load harness of FashionChameleon's API.")
@@ -65,7 +68,7 @@ def run(
     with _told():
         asked = scaled(load(scenario), scale)
         _check_folder(out, force)
-        with _setting(out, target, serve, metrics, pid, tls, ca) as setting, Store(out) as store:
+        with _setting(asked, out, target, serve, metrics, pid, tls, ca) as setting, Store(out) as store:
             observed = Run(asked, plan.open_loop(asked), setting, store, console).go()
             status = outcome.finish(observed, store, console)
     raise typer.Exit(status)
@@ -81,6 +84,8 @@ def search(
     hold: Annotated[float, typer.Option(help="seconds that each number is held")] = 30.0,
     target: TargetOption = None,
     serve: ServeOption = None,
+    metrics: MetricsOption = None,
+    pid: PidOption = None,
     tls: TlsOption = False,
     ca: CaOption = None,
     force: ForceOption = False,
@@ -91,7 +96,7 @@ def search(
         if not 1 <= hold <= 86_400:
             raise ValueError(f"--hold must lie in 1 to 86400, got {hold:g}")
         _check_folder(out, force)
-        with _setting(out, target, serve, None, None, tls, ca) as setting:
+        with _setting(asked, out, target, serve, metrics, pid, tls, ca) as setting:
             status = capacity.find(asked, setting, out, console, low=low, high=high, repeats=repeats, hold_s=hold)
     raise typer.Exit(status)
 
@@ -123,10 +128,19 @@ def self_check(
     with _told():
         _check_folder(out, force)
         proof = selfcheck.Proof(out, console, tolerance_s=tolerance)
-        found = proof.run(sessions=sessions, hold_s=hold)
-        write_whole(out / "self-check.json", found.model_dump_json(indent=1) + "\n")
-        tell_proof(found, console)
-    raise typer.Exit(Exit.HELD if found.held else Exit.INVALID)
+        status = Exit.INVALID
+        cut_short: str | None = FAULT
+        with Results(out) as results:
+            try:
+                proof.run(sessions=sessions, hold_s=hold)
+                status, cut_short = (Exit.HELD if proof.found().held else Exit.INVALID), None
+            except ENDINGS as error:
+                status, cut_short = ending(error)
+            finally:
+                found = proof.found(cut_short=cut_short)
+                results.write("self-check.json", found.model_dump_json(indent=1) + "\n")
+                tell_proof(found, console)
+    raise typer.Exit(status)
 
 
 @app.command()
@@ -158,25 +172,15 @@ def _told() -> Iterator[None]:
     """What a user can do something about is said in a line, not in a trace."""
     try:
         yield
-    except ScenarioError as error:
-        _fail(error, Exit.WRONG_INPUT)
-    except ValueError as error:
-        _fail(error, Exit.WRONG_INPUT)
-    except TargetError as error:
-        _fail(error, Exit.TARGET)
-    except StoreError as error:
-        _fail(error, Exit.STORAGE)
-    except KeyboardInterrupt:
-        _fail("interrupted before the run began", Exit.INTERRUPTED)
-
-
-def _fail(why: object, status: Exit) -> NoReturn:
-    console.print(f"[red]error:[/red] {escape(str(why))}", soft_wrap=True, highlight=False)
-    raise typer.Exit(status)
+    except ENDINGS as error:
+        status, why = ending(error)
+        console.print(f"[red]error:[/red] {escape(why)}", soft_wrap=True, highlight=False)
+        raise typer.Exit(status) from None
 
 
 @contextmanager
 def _setting(
+    scenario: Scenario,
     out: Path,
     target: str | None,
     serve: str | None,
@@ -187,13 +191,29 @@ def _setting(
 ) -> Iterator[Setting]:
     if (target is None) == (serve is None):
         raise ValueError("exactly one of --target and --serve must be given")
+    if serve is not None and (tls or ca is not None):
+        raise ValueError("--tls and --ca are for --target: what --serve starts is reached without TLS")
+    tokens(scenario)  # said before a service is started for nothing
     if serve is not None:
-        out.mkdir(parents=True, exist_ok=True)
-        with served(serve, out / "service.log") as setting:
-            yield Setting(target=setting.target, metrics=(*setting.metrics, *(metrics or ())), pid=pid or setting.pid)
+        with served(serve, out / "service.log") as own:
+            setting = Setting(target=own.target, metrics=(*own.metrics, *(metrics or ())), pid=pid or own.pid)
+            setting.check(scenario)
+            yield setting
     else:
         assert target is not None
-        yield Setting(target=Target(address=target, tls=tls, ca=ca), metrics=tuple(metrics or ()), pid=pid)
+        at = Target(address=target, tls=tls, ca=None if ca is None else _certificates(ca))
+        setting = Setting(target=at, metrics=tuple(metrics or ()), pid=pid)
+        setting.check(scenario)
+        yield setting
+
+
+def _certificates(path: Path) -> bytes:
+    """ValueError if there are none in the file: gRPC would only say that nothing can be reached."""
+    try:
+        ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT).load_verify_locations(path)
+        return path.read_bytes()
+    except OSError as error:
+        raise ValueError(f"--ca {path} cannot be used: {error.strerror or error}") from None
 
 
 def _check_folder(out: Path, force: bool) -> None:

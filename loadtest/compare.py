@@ -14,6 +14,10 @@ _LOW_PERCENTS = (50.0, 5.0, 1.0)
 """Of a measure whose low values are the bad ones."""
 
 
+_GROWTH_SLACK = {Figure.RESIDENT_GROWTH: 16e6}
+"""Of the service's process, only resident memory comes and goes by itself: as much as the soak allows."""
+
+
 class Change(StrEnum):
     WORSE = "worse"
     BETTER = "better"
@@ -50,7 +54,7 @@ class Tolerance:
 
 
 def compare(before: RunReport, after: RunReport, tolerance: Tolerance) -> list[Compared]:
-    """All measures' percentiles and all figures, of every group that both runs have.
+    """All measures' percentiles and all figures of every group that both have, and the growth of the process.
 
     Raises:
         ValueError: the runs are of different scenarios, or one does not count.
@@ -61,7 +65,7 @@ def compare(before: RunReport, after: RunReport, tolerance: Tolerance) -> list[C
         new = after.group(old.kind, old.window)
         if new is not None:
             rows += [*_figures(old, new, tolerance), *_measures(old, new, tolerance)]
-    return rows
+    return [*rows, *_growth(before, after, tolerance)]
 
 
 def _comparable(before: RunReport, after: RunReport) -> None:
@@ -86,6 +90,20 @@ def _figures(old: Group, new: Group, tolerance: Tolerance) -> Iterator[Compared]
             slack = tolerance.share * (before if figure is Figure.GOODPUT else 1.0)
             change = _change(before, after, slack, low_is_bad=figure.low_is_bad)
         yield Compared(group=_name(old), name=figure, before=before, after=after, change=change)
+
+
+def _growth(old: RunReport, new: RunReport, tolerance: Tolerance) -> Iterator[Compared]:
+    """What shrank has not grown, and is no better for it. Nothing of what neither run watched."""
+    for figure in Figure:
+        before, after = old.figures.get(figure), new.figures.get(figure)
+        if figure in GROUP_FIGURES or before is after is None:
+            continue
+        change = Change.UNSURE
+        if before is not None and after is not None:
+            grown = max(0.0, before), max(0.0, after)
+            slack = max(_GROWTH_SLACK.get(figure, 0.0), tolerance.share * grown[0])
+            change = _change(*grown, slack, low_is_bad=figure.low_is_bad)
+        yield Compared(group="process", name=figure, before=before, after=after, change=change)
 
 
 def _measures(old: Group, new: Group, tolerance: Tolerance) -> Iterator[Compared]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import multiprocessing
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from multiprocessing.connection import Connection, wait
 from multiprocessing.process import BaseProcess
 from types import TracebackType
@@ -37,11 +37,6 @@ class Fleet:
             process.start()
             theirs.close()
             self._workers[ours] = number, process
-
-    @property
-    def pids(self) -> Mapping[int, int]:
-        """Worker -> process id."""
-        return {number: process.pid or 0 for number, process in self._workers.values()}
 
     def __enter__(self) -> Fleet:
         return self

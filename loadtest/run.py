@@ -6,7 +6,6 @@ import asyncio
 import os
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from datetime import UTC, datetime
 
 import psutil
@@ -24,21 +23,13 @@ from loadtest.report import Exit, ProcessState
 from loadtest.scenario import Scenario
 from loadtest.scrape import Scraper
 from loadtest.session import SessionDriver, Supplies
+from loadtest.setting import Setting
 from loadtest.store import Store, StoreError
 from loadtest.target import Target
 
 GONE_S = 3.0
 """A target that refuses connections for so long is lost."""
 _ASK_EVERY_S = 0.5
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Setting:
-    """Where a run takes place. `metrics`: addresses of /metrics; `pid`: of a service on this machine."""
-
-    target: Target
-    metrics: tuple[str, ...] = ()
-    pid: int | None = None
 
 
 class Run:

@@ -11,7 +11,7 @@ from typing import Self
 import yaml
 from pydantic import Field, ValidationError, model_validator
 
-from loadtest import arrivals
+from loadtest import arrivals, trace
 from loadtest.model import Model
 from loadtest.objectives import MetricObjective, Objectives, windows_of
 from loadtest.traffic import Kind, Name, Seconds
@@ -159,10 +159,10 @@ def explained(error: ValidationError) -> list[str]:
 
 
 def _resolved(scenario: Scenario, file: Path) -> Scenario:
-    """With pictures' and traces' paths made absolute.
+    """With pictures' paths made absolute, and traces' files read.
 
     Raises:
-        ScenarioError: one of them is not there.
+        ScenarioError: one of them is not there, or holds no trace.
     """
     kinds = []
     for kind in scenario.kinds:
@@ -170,7 +170,14 @@ def _resolved(scenario: Scenario, file: Path) -> Scenario:
         for picture in (person, *garments):
             if not picture.is_file():
                 raise ScenarioError(f"{file}:\n  kinds.{kind.name}: there is no picture {picture}")
-        kinds.append(kind.model_copy(update={"person": person, "garments": garments}))
+        timed = kind.arrivals
+        if isinstance(timed, arrivals.TraceArrivals) and timed.file is not None:
+            try:
+                at_s = trace.read((file.parent / timed.file).resolve())
+            except ValueError as error:
+                raise ScenarioError(f"{file}:\n  kinds.{kind.name}.arrivals.file: {error}") from None
+            timed = timed.model_copy(update={"at_s": at_s, "file": None})
+        kinds.append(kind.model_copy(update={"person": person, "garments": garments, "arrivals": timed}))
     return scenario.model_copy(update={"kinds": kinds})
 
 

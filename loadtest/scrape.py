@@ -6,11 +6,13 @@ import threading
 import time
 import urllib.request
 from collections.abc import Callable, Sequence
+from http.client import HTTPException
 from types import TracebackType
 
 from prometheus_client.parser import text_string_to_metric_families
 
 from loadtest.report import Series, ServerMetrics
+from loadtest.target import TargetError
 
 _ANSWER_S = 5.0
 _BUCKETS = "_bucket"
@@ -54,9 +56,8 @@ class Scraper:
         at_s = self._now()
         for source in self._sources:
             try:
-                with urllib.request.urlopen(f"http://{source}/metrics", timeout=_ANSWER_S) as answer:
-                    values |= parse(answer.read().decode())
-            except (OSError, ValueError):  # a service that is going away; the report says how often
+                values |= scrape(source)
+            except TargetError:  # a service that is going away; the report says how often
                 self._failed += 1
         if values:
             self._samples.append((at_s, values))
@@ -90,6 +91,19 @@ class Scraper:
             if self._stop.wait(max(0.0, due_s - time.monotonic())):
                 return
             self.sample()
+
+
+def scrape(source: str) -> dict[str, float]:
+    """What `source` (host:port of /metrics) says now, as `parse` tells it.
+
+    Raises:
+        TargetError: it does not answer, or with something else.
+    """
+    try:
+        with urllib.request.urlopen(f"http://{source}/metrics", timeout=_ANSWER_S) as answer:
+            return parse(answer.read().decode())
+    except (OSError, ValueError, HTTPException) as error:
+        raise TargetError(f"no metrics can be read at http://{source}/metrics (--metrics): {error}") from None
 
 
 def parse(text: str) -> dict[str, float]:

@@ -27,7 +27,7 @@ class Trial(Model):
 
 
 class SearchReport(Model):
-    """What was found. `sessions` 0: not even the lowest number met the objectives."""
+    """What was found. `sessions` 0: not even the lowest number met the objectives, or none was tried to its end."""
 
     format: Literal[1] = 1
     scenario: str
@@ -36,20 +36,19 @@ class SearchReport(Model):
     interval: tuple[int, int | None] = Field(
         description="every repeat met them up to the first; none from the next above the second on, null if not reached"
     )
-    trials: list[Trial]
+    trials: list[Trial] = Field(description="one that was cut short has fewer repeats, and counts in nothing")
     cut_short: str | None = Field(description="why the search stopped before its end")
-
-
-class SearchCut(Exception):
-    """A probe could not be judged; says why."""
 
 
 @dataclass(slots=True, kw_only=True)
 class Search:
-    """`probe(sessions, repeat)` says whether so many sessions met the objectives.
+    """`probe(sessions, repeat)` says whether so many sessions met the objectives; what it raises ends the search.
 
     Args:
         resolution: the search ends once the interval is no wider than this share of its lower end, or one session.
+
+    Attributes:
+        most: the most sessions so far that met the objectives by majority; 0 if not even `low` did.
     """
 
     probe: Callable[[int, int], bool]
@@ -58,7 +57,7 @@ class Search:
     repeats: int
     resolution: float = 0.05
     trials: list[Trial] = field(default_factory=list)
-    cut_short: str | None = None
+    most: int = 0
 
     def __post_init__(self) -> None:
         if not 1 <= self.low <= self.high:
@@ -67,30 +66,22 @@ class Search:
             raise ValueError(f"a search needs at least one repeat, got {self.repeats}")
 
     def run(self) -> int:
-        """The most sessions that met the objectives by majority; 0 if not even `low` did."""
-        try:
-            return self._run()
-        except SearchCut as cut:
-            self.cut_short = str(cut)
-            return max((trial.sessions for trial in self.trials if trial.majority), default=0)
-
-    def _run(self) -> int:
-        met, missed = 0, self.high + 1
+        """`most`, once it is found."""
         sessions = self.low
         while self._meets(sessions):
-            met = sessions
+            self.most = sessions
             if sessions == self.high:
-                return met
+                return self.most
             sessions = min(2 * sessions, self.high)
         missed = sessions
-        while missed - met > max(1, int(self.resolution * met)) and missed > self.low:
-            sessions = (met + missed) // 2
+        while missed - self.most > max(1, int(self.resolution * self.most)) and missed > self.low:
+            sessions = (self.most + missed) // 2
             if self._meets(sessions):
-                met = sessions
+                self.most = sessions
             else:
                 missed = sessions
         self._go_on_until_never(max(trial.sessions for trial in self.trials))
-        return met
+        return self.most
 
     def _go_on_until_never(self, sessions: int) -> None:
         """The interval's upper end: where no repeat meets them any more."""
@@ -116,7 +107,8 @@ class Search:
     @property
     def interval(self) -> tuple[int, int | None]:
         """See SearchReport."""
-        ordered = sorted(self.trials, key=lambda trial: trial.sessions)
+        whole = (trial for trial in self.trials if len(trial.met) == self.repeats)
+        ordered = sorted(whole, key=lambda trial: trial.sessions)
         surely = 0
         for trial in ordered:
             if not all(trial.met):

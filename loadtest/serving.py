@@ -13,7 +13,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from loadtest.run import Setting
+from loadtest.setting import Setting
+from loadtest.store import StoreError
 from loadtest.target import Target, TargetError
 
 START_S = 300.0
@@ -28,8 +29,14 @@ def served(command: str, log_path: Path) -> Iterator[Setting]:
 
     Raises:
         TargetError: it does not become ready; with the end of its log.
+        StoreError: the log cannot be written.
     """
-    with log_path.open("wb") as log:
+    try:
+        log_path.parent.mkdir(parents=True, exist_ok=True)
+        opened = log_path.open("wb")
+    except OSError as error:
+        raise StoreError(f"{log_path} cannot be written: {error.strerror or error}") from None
+    with opened as log:
         try:
             process = subprocess.Popen(
                 shlex.split(command),

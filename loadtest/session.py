@@ -11,8 +11,6 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-import grpc
-
 from chameleon import AsyncChameleon, AsyncSession, Chunk, MediaFormat, Pacing, SessionState
 from chameleon.errors import ChameleonError, ResourceExhausted, SwitchRejected
 from loadtest.notes import Notes, SwitchNotes
@@ -236,9 +234,3 @@ class _Short(Exception):
 
 class _NotFreed(Exception):
     """The service keeps what it should have let go."""
-
-
-def gone(record: SessionRecord) -> bool:
-    """True if the session failed as one does whose service cannot be reached."""
-    lost = {grpc.StatusCode.UNAVAILABLE.name, grpc.StatusCode.DEADLINE_EXCEEDED.name, "STREAM_CUT"}
-    return record.outcome is Outcome.FAILED and record.reason in lost

@@ -7,8 +7,10 @@ swallow it.
 from __future__ import annotations
 
 import os
+from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
+from typing import Self
 
 from pydantic import ValidationError
 
@@ -27,8 +29,8 @@ class StoreError(Exception):
     """Results cannot be written; says where and why."""
 
 
-class Store:
-    """A folder. A context manager: sessions' file is open in between."""
+class Results:
+    """A folder with room for what is written at the end. A context manager: the room is given back."""
 
     def __init__(self, folder: Path) -> None:
         """
@@ -38,19 +40,51 @@ class Store:
         self.folder = folder
         try:
             folder.mkdir(parents=True, exist_ok=True)
-            self._reserve()
-            self._sessions = (folder / SESSIONS).open("wb", buffering=0)
+            with (folder / _RESERVE).open("wb") as file:
+                os.posix_fallocate(file.fileno(), 0, _RESERVED_BYTES)
         except OSError as error:
+            self._release()  # what was set aside of it is room for others
             raise _error(folder, error) from None
 
-    def __enter__(self) -> Store:
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        self._release()
+
+    def write(self, name: str, text: str) -> Path:
+        """A whole file, under its name only once it is complete.
+
+        Raises:
+            StoreError: it cannot be written.
+        """
+        self._release()
+        return write_whole(self.folder / name, text)
+
+    def _release(self) -> None:
+        with suppress(OSError):
+            (self.folder / _RESERVE).unlink()
+
+
+class Store(Results):
+    """Of one run: every session is written as it ends."""
+
+    def __init__(self, folder: Path) -> None:
+        """See Results."""
+        super().__init__(folder)
+        try:
+            self._sessions = (folder / SESSIONS).open("wb", buffering=0)
+        except OSError as error:
+            self._release()
+            raise _error(folder, error) from None
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
         self._sessions.close()
-        (self.folder / _RESERVE).unlink(missing_ok=True)
+        super().__exit__(kind, error, trace)
 
     def session(self, record: SessionRecord) -> None:
         """StoreError if it cannot be written."""
@@ -61,19 +95,6 @@ class Store:
                 raise OSError(f"{written} of {len(line)} bytes were written")
         except OSError as error:
             raise _error(self.folder / SESSIONS, error) from None
-
-    def write(self, name: str, text: str) -> Path:
-        """A whole file, under its name only once it is complete.
-
-        Raises:
-            StoreError: it cannot be written.
-        """
-        (self.folder / _RESERVE).unlink(missing_ok=True)
-        return write_whole(self.folder / name, text)
-
-    def _reserve(self) -> None:
-        with (self.folder / _RESERVE).open("wb") as file:
-            os.posix_fallocate(file.fileno(), 0, _RESERVED_BYTES)
 
 
 def write_whole(path: Path, text: str) -> Path:

@@ -26,20 +26,18 @@ class TargetError(Exception):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Target:
-    """`host:port` of the gRPC server; with `ca` (a file of certificates) or `tls`, over TLS."""
+    """`host:port` of the gRPC server; with `ca` (certificates, PEM) or `tls` (the system's), over TLS."""
 
     address: str
     tls: bool = False
-    ca: Path | None = None
+    ca: bytes | None = None
 
     def __post_init__(self) -> None:
-        host, _, port = self.address.rpartition(":")
-        if not host or not port.isdecimal() or not 0 < int(port) < 65536:
-            raise ValueError(f"a target must be HOST:PORT, got {self.address!r}")
+        check_address("--target", self.address)
 
     def client(self, token: str | None) -> AsyncChameleon:
         """A client that asks everything once."""
-        credentials = None if self.ca is None else grpc.ssl_channel_credentials(self.ca.read_bytes())
+        credentials = None if self.ca is None else grpc.ssl_channel_credentials(self.ca)
         return AsyncChameleon(
             self.address, token=token, tls=self.tls, credentials=credentials, timeout_s=ANSWER_S, retry=ONCE
         )
@@ -54,15 +52,22 @@ class Target:
             return False
 
 
+def check_address(option: str, address: str) -> None:
+    """ValueError if it is not HOST:PORT."""
+    host, _, port = address.rpartition(":")
+    if not host or not port.isdecimal() or not 0 < int(port) < 65536:
+        raise ValueError(f"{option} must be HOST:PORT, got {address!r}")
+
+
 def tokens(scenario: Scenario) -> dict[str, str | None]:
     """Tenant -> bearer token, from the environment.
 
     Raises:
-        TargetError: a variable is not set.
+        ValueError: a variable is not set.
     """
     missing = [t.token_env for t in scenario.tenants if t.token_env is not None and not os.environ.get(t.token_env)]
     if missing:
-        raise TargetError(f"the scenario's tenants need the variables {', '.join(missing)}")
+        raise ValueError(f"the scenario's tenants need the variables {', '.join(missing)} (token_env)")
     return {t.name: None if t.token_env is None else os.environ[t.token_env] for t in scenario.tenants}
 
 

@@ -57,12 +57,13 @@ def tell_search(found: SearchReport, console: Console) -> None:
     for trial in sorted(found.trials, key=lambda trial: trial.sessions):
         console.print(f"{trial.sessions:6d} sessions: {sum(trial.met)} of {len(trial.met)} met", highlight=False)
     surely, never = found.interval
-    console.print(
-        f"[bold]{found.sessions} sessions[/bold] meet the objectives; always {surely}, "
-        + ("and the highest number tried too" if never is None else f"never more than {never}"),
-        highlight=False,
-        soft_wrap=True,
-    )
+    if found.trials:
+        console.print(
+            f"[bold]{found.sessions} sessions[/bold] meet the objectives; always {surely}, "
+            + ("and the highest number tried too" if never is None else f"never more than {never}"),
+            highlight=False,
+            soft_wrap=True,
+        )
     if found.cut_short is not None:
         console.print(f"[red]cut short:[/red] {escape(found.cut_short)}", highlight=False, soft_wrap=True)
 
@@ -88,9 +89,12 @@ def tell_proof(found: SelfCheck, console: Console) -> None:
         mark = "[green]held[/green]" if check.held else "[red]missed[/red]"
         table.add_row(check.name, f"{check.stated:.3f}", *(f"{value:.3f}" for value in check.measured), mark)
     console.print(table)
-    console.print(
-        f"{found.sessions} sessions at once took {found.cores_used:.2f} cores of workers; their lag was "
-        f"{1000 * found.lag_p99_s:.1f} ms at the 99th percentile",
-        highlight=False,
-        soft_wrap=True,
-    )
+    if found.cores_used is not None and found.lag_p99_s is not None:
+        console.print(
+            f"{found.sessions} sessions at once took {found.cores_used:.2f} cores of workers; their lag was "
+            f"{1000 * found.lag_p99_s:.1f} ms at the 99th percentile",
+            highlight=False,
+            soft_wrap=True,
+        )
+    if found.cut_short is not None:
+        console.print(f"[red]cut short:[/red] {escape(found.cut_short)}", highlight=False, soft_wrap=True)

@@ -7,7 +7,7 @@ import pytest
 
 from loadtest.compare import Change, Compared, Tolerance, compare
 from loadtest.histogram import Values
-from loadtest.report import RunReport
+from loadtest.report import ProcessState, RunReport
 from tests.loadtest.conftest import record
 from tests.loadtest.test_summary import report_of
 
@@ -51,6 +51,38 @@ def test_fewer_good_sessions_are_worse() -> None:
     spoiled = run(wanted={"objectives__session": {"time_to_first_frame_s": 0.4}})
     row = next(r for r in compare(run(), spoiled, Tolerance()) if r.name == "good_ratio")
     assert row.change is Change.WORSE
+
+
+def grown(resident: int = 0, threads: int = 0) -> RunReport:
+    before = ProcessState(cpu_s=0, resident_bytes=10**8, descriptors=9, threads=9, shared_memory_bytes=0)
+    after = before.model_copy(update={"resident_bytes": 10**8 + resident, "threads": 9 + threads})
+    return run(process=(before, after))
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "name", "change"),
+    [
+        ({"threads": -1}, {"threads": 0}, "thread_growth", Change.SAME),
+        ({"threads": 0}, {"threads": 1}, "thread_growth", Change.WORSE),
+        ({"threads": 1}, {"threads": 0}, "thread_growth", Change.BETTER),
+        ({}, {"resident": 15_000_000}, "resident_growth_bytes", Change.SAME),
+        ({}, {"resident": 17_000_000}, "resident_growth_bytes", Change.WORSE),
+    ],
+)
+def test_a_process_that_grew_more_is_worse(
+    before: dict[str, int], after: dict[str, int], name: str, change: Change
+) -> None:
+    (row,) = (row for row in compare(grown(**before), grown(**after), Tolerance()) if row.name == name)
+    assert (row.group, row.change) == ("process", change)
+
+
+def test_growth_that_one_run_alone_watched_is_left_open_and_what_neither_did_is_not_told() -> None:
+    rows = [row for row in compare(run(), grown(), Tolerance()) if row.group == "process"]
+    assert [row.name for row in rows] == [
+        "resident_growth_bytes", "descriptor_growth", "thread_growth", "shared_memory_growth_bytes",
+    ]  # fmt: skip
+    assert {row.change for row in rows} == {Change.UNSURE}
+    assert not [row for row in compare(run(), run(), Tolerance()) if row.group == "process"]
 
 
 def test_runs_of_different_scenarios_are_not_compared() -> None:

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from loadtest.search import Search, SearchCut
+from loadtest.search import Search, Trial
 
 
 @given(capacity=st.integers(0, 300), low=st.integers(1, 20), high=st.integers(20, 256))
@@ -42,16 +42,17 @@ def test_a_noisy_boundary_shows_in_the_interval() -> None:
     assert surely <= 10 <= found <= never <= 31
 
 
-def test_a_probe_that_cannot_be_judged_ends_it_with_what_was_found() -> None:
-    def probe(sessions: int, _: int) -> bool:
-        if sessions > 4:
-            raise SearchCut("the generator was late")
+def test_a_probe_that_cannot_be_judged_ends_it_and_its_number_counts_in_nothing() -> None:
+    def probe(sessions: int, repeat: int) -> bool:
+        if sessions > 4 and repeat:
+            raise RuntimeError("the generator was late")
         return True
 
-    search = Search(probe=probe, low=1, high=64, repeats=2)
-    assert search.run() == 4
-    assert search.cut_short == "the generator was late"
-    assert [trial.sessions for trial in search.trials] == [1, 2, 4]
+    search = Search(probe=probe, low=1, high=64, repeats=3)
+    with pytest.raises(RuntimeError, match="the generator was late"):
+        search.run()
+    assert (search.most, search.interval) == (4, (4, None))
+    assert search.trials[-1] == Trial(sessions=8, met=[True])
 
 
 @pytest.mark.parametrize(("low", "high", "repeats"), [(0, 4, 1), (5, 4, 1), (1, 4, 0)])
