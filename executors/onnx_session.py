@@ -10,13 +10,15 @@ import numpy as np
 import onnxruntime
 from numpy.typing import DTypeLike, NDArray
 
+from executors.cores import usable_cores
+
 THREADS_VARIABLE = "CHAMELEON_ENGINE_THREADS"
 
 
 def default_threads() -> int:
     """Half of the cores: a session's decoding and its next chunk's denoising run side by side, and more threads than
     cores only wait for each other."""
-    return max(1, len(os.sched_getaffinity(0)) // 2)
+    return max(1, int(usable_cores()) // 2)
 
 
 def open_session(path: Path) -> onnxruntime.InferenceSession:

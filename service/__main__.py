@@ -32,7 +32,7 @@ def main() -> int:
     log_to_stderr(settings.log_level)
     try:
         asyncio.run(serve(settings))
-    except (EngineError, OSError, RuntimeError) as error:
+    except (EngineError, OSError, RuntimeError, ValueError) as error:
         log.exception("the service could not start: %s", error)
         return 1
     except asyncio.CancelledError:

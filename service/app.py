@@ -11,6 +11,7 @@ from dataclasses import dataclass
 
 from service.config import Settings
 from service.engine.base import Engine
+from service.rpc.customization import Patience
 from service.rpc.server import Server, Transport
 from service.runtime.orchestrator import Orchestrator
 from service.runtime.tracer import Tracer
@@ -61,13 +62,16 @@ async def running(settings: Settings, engine: Engine, tracer: Tracer | None = No
     """The service over an engine: serves once this is entered, and has stopped once it is left.
 
     Args:
-        tracer: closed at the end.
+        engine, tracer: closed at the end, and if this does not begin.
 
     Raises:
         EngineError: the engine does not start.
         OSError, RuntimeError: an address cannot be had.
     """
     async with AsyncExitStack() as stack:
+        stack.push_async_callback(engine.close)  # not started yet, and holds its memory already
+        if tracer is not None:
+            stack.push_async_callback(asyncio.to_thread, tracer.close)
         telemetry = _HealthTelemetry()
         host, port = _split(settings.metrics_listen)
         try:
@@ -75,8 +79,6 @@ async def running(settings: Settings, engine: Engine, tracer: Tracer | None = No
         except OSError as error:
             raise OSError(f"CHAMELEON_METRICS_LISTEN={settings.metrics_listen}: {error.strerror}") from error
         stack.push_async_callback(asyncio.to_thread, metrics.close)
-        if tracer is not None:
-            stack.push_async_callback(asyncio.to_thread, tracer.close)
         sampling = asyncio.create_task(telemetry.sample_loop_lag(), name="loop lag")
         stack.callback(sampling.cancel)
         orchestrator = Orchestrator(
@@ -84,13 +86,12 @@ async def running(settings: Settings, engine: Engine, tracer: Tracer | None = No
             observer=telemetry,
             tracer=tracer,
             max_sessions_per_tenant=settings.max_sessions_per_tenant,
+            engine_grace_s=settings.engine_grace_s,
+            idle_timeout_s=settings.idle_timeout_s,
+            garment_bytes=settings.garment_bytes,
             threads=settings.threads,
         )
-        try:
-            await orchestrator.start()
-        except BaseException:
-            await engine.close()
-            raise
+        await orchestrator.start()
         stack.push_async_callback(orchestrator.close)
         server = Server(
             orchestrator,
@@ -98,6 +99,7 @@ async def running(settings: Settings, engine: Engine, tracer: Tracer | None = No
             transport=_transport(settings),
             tenants=settings.tokens or {},
             max_concurrent_rpcs=settings.max_concurrent_rpcs,
+            patience=Patience(first_message_s=settings.first_message_timeout_s, unread_s=settings.idle_timeout_s),
             threads=settings.threads,
             traces=tracer is not None,
         )

@@ -16,7 +16,13 @@ from typing import Any, TypeVar
 PREFIX = "CHAMELEON_"
 CLIENT_VARIABLES = {"CHAMELEON_ADDRESS", "CHAMELEON_TOKEN"}
 """Of the `chameleon` command: whoever exported them may start a server too."""
-EXECUTOR_VARIABLES = {"CHAMELEON_WEIGHTS", "CHAMELEON_NETWORK", "CHAMELEON_ENGINES", "CHAMELEON_PRECISION"}
+EXECUTOR_VARIABLES = {
+    "CHAMELEON_WEIGHTS",
+    "CHAMELEON_NETWORK",
+    "CHAMELEON_ENGINES",
+    "CHAMELEON_PRECISION",
+    "CHAMELEON_ENGINE_THREADS",
+}
 """Of the models inside a tritonserver that is started here: it inherits them."""
 T = TypeVar("T")
 
@@ -104,12 +110,19 @@ class Settings:
         partial(_integer, low=0, high=65535), 8002, "Port on loopback of its metrics; 0: any. For one started here."
     )
     triton_threads: int | None = _option(
-        partial(_integer, low=1, high=256), None, "Threads of each of its model instances. For one started here."
+        partial(_integer, low=1, high=256),
+        None,
+        "Threads of each of its model instances. For one started here; any other reads CHAMELEON_ENGINE_THREADS.",
     )
     workdir: Path = _option(Path, Path("out/serve"), "Where a tritonserver started here writes its log.")
     blocks: int = _option(partial(_integer, low=1, high=4096), 4, "Sessions that fit in the engine's memory.")
     max_sessions_per_tenant: int | None = _option(
         partial(_integer, low=1, high=4096), None, "Sessions a tenant may have open; empty: as many as fit."
+    )
+    garment_bytes: int = _option(
+        partial(_integer, low=1 << 20, high=1 << 40),
+        512 << 20,
+        "Bytes that garments of all tenants may take; one of the 5B student takes 0.7 MB, and 2.7 while encoded.",
     )
     threads: int = _option(
         partial(_integer, low=1, high=256), 4, "Threads for arithmetic and video; as many again decode pictures."
@@ -117,6 +130,19 @@ class Settings:
     max_concurrent_rpcs: int = _option(partial(_integer, low=1, high=100_000), 256, "Calls that may run at once.")
     max_message_bytes: int = _option(
         partial(_integer, low=1 << 20, high=1 << 28), 16 << 20, "Largest request; a CreateSession carries two pictures."
+    )
+    first_message_timeout_s: float = _option(
+        partial(_number, low=0.1, high=3600.0),
+        30.0,
+        "Seconds that an Interact stream may take over its first message, which may bring two pictures.",
+    )
+    idle_timeout_s: float = _option(
+        partial(_number, low=0.1, high=86400.0),
+        600.0,
+        "Seconds that a client may hold its session paused, without credits or unread, before it is ended.",
+    )
+    engine_grace_s: float = _option(
+        partial(_number, low=0.0, high=3600.0), 60.0, "Seconds that sessions outlive an engine that is down."
     )
     drain_grace_s: float = _option(
         partial(_number, low=0.0, high=3600.0), 30.0, "After SIGTERM: seconds that sessions may go on."

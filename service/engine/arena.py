@@ -37,12 +37,11 @@ class SharedFile:
     def __init__(self, path: Path, size: int) -> None:
         """Raises OSError, naming the file and its size, if the memory cannot be had."""
         self.path = path
-        self._descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600)
+        self._descriptor = _create_locked(path)
         try:
             # Reserve now: a page that cannot be had later would kill whoever touches it.
             os.posix_fallocate(self._descriptor, 0, size)
             self.map = mmap.mmap(self._descriptor, size)
-            fcntl.flock(self._descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError as error:
             self._remove()
             raise OSError(
@@ -64,6 +63,20 @@ class SharedFile:
     def _remove(self) -> None:
         self.path.unlink(missing_ok=True)
         os.close(self._descriptor)
+
+
+def _create_locked(path: Path) -> int:
+    """The descriptor of a new file that holds its owner's lock.
+
+    Before it is locked the file looks abandoned, and whoever starts at this moment may remove it. It holds the lock
+    while it does so: we wait for it here, see that the file is gone, and make another.
+    """
+    while True:
+        descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600)
+        fcntl.flock(descriptor, fcntl.LOCK_EX)
+        if os.fstat(descriptor).st_nlink:
+            return descriptor
+        os.close(descriptor)
 
 
 class HostArena:
@@ -135,18 +148,15 @@ def remove_abandoned(folder: Path = SHARED_MEMORY) -> list[str]:
     epochs = []
     for path in folder.glob("chameleon-*-arena"):
         match = _EPOCH_FILE.fullmatch(path.name)
-        if match is None or not _is_abandoned(path):
+        if match is None:
             continue
-        for left in folder.glob(f"chameleon-{match[1]}-*"):
-            left.unlink(missing_ok=True)
+        try:
+            with path.open("rb") as file:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                # Still locked: an owner that has only just made the file must wait, and then see it gone.
+                for left in folder.glob(f"chameleon-{match[1]}-*"):
+                    left.unlink(missing_ok=True)
+        except (BlockingIOError, PermissionError, FileNotFoundError):
+            continue  # it lives, is another user's, or is gone already
         epochs.append(match[1])
     return epochs
-
-
-def _is_abandoned(path: Path) -> bool:
-    try:
-        with path.open("rb") as file:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except (BlockingIOError, PermissionError, FileNotFoundError):
-        return False
-    return True

@@ -28,7 +28,7 @@ class EngineError(Exception):
 
 
 class EngineUnavailable(EngineError):
-    """The engine is down; the call may be repeated once it is up again."""
+    """The engine is down; the call may be repeated once it is up again, and nothing of it still runs then."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -83,7 +83,9 @@ class Engine(Protocol):
         tells whether the blocks still hold what they held."""
         ...
 
-    async def close(self) -> None: ...
+    async def close(self) -> None:
+        """May be called at any time, before `start` too, and again."""
+        ...
 
     async def encode_text(self, prompt: str) -> NDArray[np.float32]:
         """[T, D_text], zero beyond the prompt."""

@@ -68,8 +68,13 @@ async def _full_load(engine: Engine, blocks: Iterable[int], chunk: ChunkPlan, la
         await _pass(engine, block, chunk.commit, latent)
 
     blocks, began_s = tuple(blocks), time.perf_counter()
-    decodes = (_decode(engine, block, latent, read_bank=0) for block in blocks)
-    await asyncio.gather(*(denoise(block) for block in blocks), *decodes)
+    try:
+        async with asyncio.TaskGroup() as group:  # if one fails, the others end before the engine is closed
+            for block in blocks:
+                group.create_task(denoise(block))
+                group.create_task(_decode(engine, block, latent, read_bank=0))
+    except ExceptionGroup as failed:
+        raise failed.exceptions[0] from None
     return (time.perf_counter() - began_s) / len(blocks)
 
 

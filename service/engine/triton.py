@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable, Mapping
+from contextlib import AsyncExitStack
 from typing import Any
 
 import numpy as np
@@ -27,6 +28,9 @@ Arrays = Mapping[str, NDArray[Any]]
 
 _READY_POLL_S = 0.1
 _CALL_TIMEOUT_S = 60.0
+"""A model that takes longer hangs."""
+_CONTROL_TIMEOUT_S = 5.0
+"""Of calls that compute nothing."""
 _FRAMES_COPIED_ON_THE_LOOP_BYTES = 4 << 20
 _CHANNEL = [
     ("grpc.max_receive_message_length", 64 << 20),
@@ -45,6 +49,10 @@ class TritonEngine:
 
     A lost server is waited for. An arena in shared memory outlives it, so blocks hold what they held; one in a GPU's
     memory does not, and the models' births tell.
+
+    A call without an answer may still write to its block. So a server that hangs is as good as lost, and the engine is
+    not up again before every such call has ended: by the death of a server of our own, which is killed for it, or by
+    the answer or the death of another's.
     """
 
     def __init__(
@@ -75,12 +83,19 @@ class TritonEngine:
         self._arena_name = np.array([self._arena.name.encode()], np.object_)
         self._region = self._arena.frames.name
         self._recovery: asyncio.Task[None] | None = None
-        self._closing = False
+        self._unanswered: set[asyncio.Task[triton.InferResult]] = set()
+        """Calls that were given up and may still run."""
+        self._serving = self._closing = False
         self._births: list[int] = []
         self._chunk_cost_s = 0.0
         self._on_down: Callable[[], None] = lambda: None
         self._on_up: Callable[[bool], None] = lambda _kept: None
-        self._client: triton.InferenceServerClient
+        self._connection: triton.InferenceServerClient | None = None
+
+    @property
+    def _client(self) -> triton.InferenceServerClient:
+        assert self._connection is not None, "not started"
+        return self._connection
 
     @property
     def geometry(self) -> StudentGeometry:
@@ -109,8 +124,8 @@ class TritonEngine:
         Raises:
             EngineError: the models do not load, or see another arena; with the end of the server's log.
         """
-        self._client = triton.InferenceServerClient(self._url, channel_args=_CHANNEL)
         try:
+            self._connection = triton.InferenceServerClient(self._url, channel_args=_CHANNEL)
             if self._server is not None:
                 await self._server.start(self._lost)
             async with asyncio.timeout(self._ready_timeout_s):
@@ -118,52 +133,67 @@ class TritonEngine:
             await self._attach()
             self._births = self._count_births()
             self._chunk_cost_s = await rehearse(self)
-        except (EngineError, TimeoutError) as error:
-            reason = str(error) or f"the models were not ready within {self._ready_timeout_s:.0f} s"
+        except BaseException as error:
             tail = "" if self._server is None else f"; the server's log ends:\n{self._server.log_tail()}"
             await self.close()
+            if not isinstance(error, EngineError | OSError):
+                raise
+            reason = str(error) or f"the models were not ready within {self._ready_timeout_s:.0f} s"
             raise EngineError(f"the engine did not start: {reason}{tail}") from error
-        except asyncio.CancelledError:
-            await self.close()
-            raise
         self._on_down, self._on_up = on_down, on_up
+        self._serving = True
 
     async def close(self) -> None:
         if self._closing:
             return
         self._closing = True
-        if self._recovery is not None:
-            self._recovery.cancel()
-            await asyncio.gather(self._recovery, return_exceptions=True)
-        if self._server is None:
-            await self._unregister()
-        await self._client.close()
-        if self._server is not None:
-            await self._server.stop()
-        self._arena.close()
+        async with AsyncExitStack() as last_first:  # each step, whatever becomes of the others
+            last_first.callback(self._arena.close)
+            if self._server is not None:
+                last_first.push_async_callback(self._server.stop)
+            if self._connection is not None:
+                last_first.push_async_callback(self._connection.close)
+                if self._server is None:
+                    last_first.push_async_callback(self._unregister)
+            tasks = [*self._unanswered, *([] if self._recovery is None else [self._recovery])]
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
 
     def _lost(self) -> None:
-        """The server died, or a call did not reach it."""
-        if self._closing or (self._recovery is not None and not self._recovery.done()):
+        """The server died, a call did not reach it, or one hangs. While we start, the failing call says it all."""
+        if not self._serving or self._closing or (self._recovery is not None and not self._recovery.done()):
             return
         log.error("the engine is lost")
         self._on_down()
         self._recovery = asyncio.create_task(self._recover(), name="recover the engine")
 
     async def _recover(self) -> None:
+        """Until the engine is up. No error ends it before: nobody else would bring the engine back."""
         while True:
-            await self._until_ready(give_up_on_exit=False)
             try:
+                await self._until_nothing_runs()
+                await self._until_ready(give_up_on_exit=False)
                 await self._attach()
+                births = self._count_births()
+                kept = births == self._births
+                log.info("the engine is back, %s", "its blocks are as they were" if kept else "without its blocks")
+                self._on_up(kept)
+                self._births = births
+                return
             except EngineError as error:
                 log.warning("the engine came back and failed again: %s", error)
-                await asyncio.sleep(_READY_POLL_S)
-                continue
-            births, self._births = self._births, self._count_births()
-            kept = births == self._births
-            log.info("the engine is back, %s", "its blocks are as they were" if kept else "without its blocks")
-            self._on_up(kept)
-            return
+            except Exception:
+                log.exception("the engine could not be brought back, trying again")
+            await asyncio.sleep(_READY_POLL_S)
+
+    async def _until_nothing_runs(self) -> None:
+        """Blocks are used again behind this, so no call that was given up may still write."""
+        while self._unanswered:
+            if self._server is not None:
+                log.error("killing tritonserver, which hangs")
+                await self._server.kill()
+            await asyncio.wait(tuple(self._unanswered))
 
     async def _until_ready(self, *, give_up_on_exit: bool) -> None:
         while not await self._is_ready():
@@ -173,17 +203,22 @@ class TritonEngine:
 
     async def _is_ready(self) -> bool:
         try:
-            return all([await self._client.is_model_ready(name, client_timeout=5.0) for name in self._models])
+            return all(
+                [await self._client.is_model_ready(name, client_timeout=_CONTROL_TIMEOUT_S) for name in self._models]
+            )
         except InferenceServerException:
             return False
 
     async def _attach(self) -> None:
         """Make the frames region known, forget those of orchestrators that are gone, compare memory."""
         try:
-            for name in (await self._client.get_system_shared_memory_status(as_json=True)).get("regions", {}):
+            status = await self._client.get_system_shared_memory_status(as_json=True, client_timeout=_CONTROL_TIMEOUT_S)
+            for name in status.get("regions", {}):
                 if name.startswith("chameleon-") and (name == self._region or not _exists(name)):
-                    await self._client.unregister_system_shared_memory(name)
-            await self._client.register_system_shared_memory(self._region, f"/{self._region}", self._arena.frames.size)
+                    await self._client.unregister_system_shared_memory(name, client_timeout=_CONTROL_TIMEOUT_S)
+            await self._client.register_system_shared_memory(
+                self._region, f"/{self._region}", self._arena.frames.size, client_timeout=_CONTROL_TIMEOUT_S
+            )
         except InferenceServerException as error:
             raise EngineError(f"the frames region cannot be shared with Triton: {error}") from error
         for model in self._models.values():
@@ -203,7 +238,7 @@ class TritonEngine:
     async def _unregister(self) -> None:
         """A running server that we leave must not keep our region."""
         try:
-            await self._client.unregister_system_shared_memory(self._region)
+            await self._client.unregister_system_shared_memory(self._region, client_timeout=_CONTROL_TIMEOUT_S)
         except InferenceServerException as error:
             log.warning("the frames region stays registered: %s", error)
 
@@ -284,18 +319,39 @@ class TritonEngine:
     async def _infer(
         self, model: str, inputs: Arrays, output: triton.InferRequestedOutput | None = None
     ) -> triton.InferResult:
+        tensors = [_tensor(name, array) for name, array in inputs.items()]
+        # No time limit of gRPC's: it would end the call for us and not for the server, and nobody heard of its end.
+        call = asyncio.create_task(
+            self._client.infer(model, tensors, outputs=None if output is None else [output]), name=f"call {model}"
+        )
         try:
-            return await self._client.infer(
-                model,
-                [_tensor(name, array) for name, array in inputs.items()],
-                outputs=None if output is None else [output],
-                client_timeout=_CALL_TIMEOUT_S,
-            )
+            await asyncio.wait({call}, timeout=_CALL_TIMEOUT_S)
+        except asyncio.CancelledError:
+            call.cancel()
+            raise
+        if not call.done():
+            self._give_up(call)
+            raise EngineUnavailable(f"{model} has not answered for {_CALL_TIMEOUT_S:.0f} s")
+        try:
+            return call.result()
         except InferenceServerException as error:
             if _is_lost(error):
                 self._lost()
                 raise EngineUnavailable(f"{model} cannot be reached: {error.message()}") from error
             raise EngineError(f"{model}: {error.message()}") from error
+
+    def _give_up(self, call: asyncio.Task[triton.InferResult]) -> None:
+        """Its answer is of no use any more; that there is one still is."""
+
+        def ended(call: asyncio.Task[triton.InferResult]) -> None:
+            self._unanswered.discard(call)
+            if not call.cancelled():
+                log.warning("%r, which hung, has ended: %s", call.get_name(), call.exception() or "answered")
+
+        log.error("%r hangs", call.get_name())
+        self._unanswered.add(call)
+        call.add_done_callback(ended)
+        self._lost()
 
 
 def _tensor(name: str, array: NDArray[Any]) -> triton.InferInput:
@@ -307,9 +363,10 @@ def _tensor(name: str, array: NDArray[Any]) -> triton.InferInput:
 def _is_lost(error: InferenceServerException) -> bool:
     """Whether the server is gone, as opposed to refusing the call.
 
-    A python model's process may die alone, and a server that was told to stop unloads its models before it goes.
+    A python model's process may die alone, and a server that was told to stop unloads its models before it goes. On one
+    host a connection breaks only as its server dies, so nothing of a call that is lost by it still runs for long.
     """
-    gone = error.status() in ("StatusCode.UNAVAILABLE", "StatusCode.CANCELLED", "StatusCode.DEADLINE_EXCEEDED")
+    gone = error.status() in ("StatusCode.UNAVAILABLE", "StatusCode.CANCELLED")
     said = error.message().lower()
     return gone or "stub process" in said or "no available versions" in said
 

@@ -45,8 +45,8 @@ class TritonInstallation:
         spec = importlib.util.find_spec("pytriton")
         if spec is None or spec.origin is None:
             raise EngineError(
-                "there is no tritonserver: install nvidia-pytriton (`pip install fashionchameleon[triton]`) or name a "
-                "running server with CHAMELEON_TRITON_URL"
+                "there is no tritonserver: install nvidia-pytriton (in a checkout: `pip install -e '.[triton]'`) or "
+                "name a running server with CHAMELEON_TRITON_URL"
             )
         package = Path(spec.origin).parent
         python = f"{sys.version_info.major}.{sys.version_info.minor}"
@@ -109,23 +109,31 @@ class TritonServer:
 
     async def start(self, on_exit: Callable[[], None]) -> None:
         """Returns once the process runs; models load meanwhile. `on_exit()` after each death, before the restart."""
-        self._workdir.mkdir(parents=True, exist_ok=True)
         await asyncio.to_thread(self._prepare)
         await self._launch()
         self._watch = asyncio.create_task(self._keep_running(on_exit), name="watch tritonserver")
 
+    async def kill(self) -> None:
+        """End a server that hangs, and its models' processes; it is started again, as after any death."""
+        process = self._process
+        if process is not None and process.returncode is None:
+            _kill_all(process)
+            await process.wait()
+
     async def stop(self) -> None:
-        """Stop the process and everything it started."""
-        if self._watch is not None:
-            self._watch.cancel()
-            await asyncio.gather(self._watch, return_exceptions=True)
-        if self._process is not None and self._process.returncode is None:
-            self._process.terminate()
-            try:
-                await asyncio.wait_for(self._process.wait(), _STOP_S)
-            except TimeoutError:
-                log.warning("tritonserver did not stop within %s s", _STOP_S)
-        self._sweep()
+        """Stop the process and everything it started. May be called before `start`, and again."""
+        try:
+            if self._watch is not None:
+                self._watch.cancel()
+                await asyncio.gather(self._watch, return_exceptions=True)
+            if self._process is not None and self._process.returncode is None:
+                self._process.terminate()
+                try:
+                    await asyncio.wait_for(self._process.wait(), _STOP_S)
+                except TimeoutError:
+                    log.warning("tritonserver did not stop within %s s", _STOP_S)
+        finally:  # also if we are told to hurry
+            self._sweep()
 
     def log_tail(self) -> str:
         """The end of the server's log, for error messages."""
@@ -137,6 +145,7 @@ class TritonServer:
         return self._process is None or self._process.returncode is not None
 
     async def _keep_running(self, on_exit: Callable[[], None]) -> None:
+        """Until cancelled. No error ends it: nobody else would start the server again."""
         pause_s = _FIRST_PAUSE_S
         loop = asyncio.get_running_loop()
         while True:
@@ -146,13 +155,25 @@ class TritonServer:
             if loop.time() - began_s > _LONGEST_PAUSE_S:
                 pause_s = _FIRST_PAUSE_S
             log.error("tritonserver exited with %s, starting it again in %.1f s", code, pause_s)
-            on_exit()
-            self._sweep()
-            await asyncio.sleep(pause_s)
-            pause_s = min(2 * pause_s, _LONGEST_PAUSE_S)
-            await self._launch()
+            try:
+                try:
+                    self._sweep()
+                finally:
+                    on_exit()
+            except Exception:
+                log.exception("tritonserver's death could not be dealt with")
+            while True:
+                await asyncio.sleep(pause_s)
+                pause_s = min(2 * pause_s, _LONGEST_PAUSE_S)
+                try:
+                    await self._launch()
+                    break
+                except Exception:  # no memory, no thread, no disk: they may come back
+                    log.exception("tritonserver cannot be started, trying again in %.1f s", pause_s)
 
     async def _launch(self) -> None:
+        if not self._backends.is_dir():  # whoever cleans temporary folders may have taken the work folder with them
+            await asyncio.to_thread(self._prepare)
         with self.log_path.open("ab") as output:
             self._process = await asyncio.create_subprocess_exec(
                 *self._command(),
@@ -201,6 +222,7 @@ class TritonServer:
 
     def _prepare(self) -> None:
         """A private copy of the python backend with the stub of the running Python beside it; the flags it knows."""
+        self._workdir.mkdir(parents=True, exist_ok=True)
         shutil.rmtree(self._backends, ignore_errors=True)
         shutil.copytree(self._installation.backends, self._backends, ignore=shutil.ignore_patterns("__pycache__"))
         shutil.copy2(self._installation.stub, self._backends / "python")
@@ -212,11 +234,16 @@ class TritonServer:
 
     def _sweep(self) -> None:
         """End what a killed server left running, and remove its shared memory."""
-        assert self._process is not None
-        with contextlib.suppress(ProcessLookupError):  # nothing was left
-            os.killpg(self._process.pid, signal.SIGKILL)
+        if self._process is not None:
+            _kill_all(self._process)
         for left in Path("/dev/shm").glob(f"{self._shm_prefix}*"):
             left.unlink(missing_ok=True)
+
+
+def _kill_all(process: asyncio.subprocess.Process) -> None:
+    """The server and the models' processes: it leads their group."""
+    with contextlib.suppress(ProcessLookupError):  # nothing was left
+        os.killpg(process.pid, signal.SIGKILL)
 
 
 def _prepend(environment: dict[str, str], variable: str, *folders: Path) -> None:

@@ -17,6 +17,10 @@ from fashionchameleon.v1 import customization_service_pb2 as pb
 from fashionchameleon.v1 import customization_service_pb2_grpc
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
+from service.app import running
+from service.config import Settings
+from service.engine.launcher import triton_engine
+from service.engine.triton import TritonEngine
 from tests.service.rpc.conftest import Reader, create_request
 
 ROOT = Path(__file__).parents[2]
@@ -42,6 +46,10 @@ async def program(*arguments: str, **environment: str) -> AsyncIterator[Process]
         if process.returncode is None:
             process.kill()
             await process.communicate()
+
+
+def shared_memory(engine: TritonEngine) -> list[Path]:
+    return list(Path("/dev/shm").glob(f"{engine._arena.prefix}*"))
 
 
 async def ready(process: Process) -> str:
@@ -108,6 +116,27 @@ async def test_a_port_in_use_is_an_error_that_names_it(variable: str) -> None:
             told = json.loads(errors.splitlines()[-1])
             assert told["message"].startswith("the service could not start: ")
             assert address in told["message"]
+
+
+async def test_a_metrics_port_in_use_leaves_nothing_of_the_engine(tmp_path: Path) -> None:
+    """Its arena is reserved before anything else can fail."""
+    engine = triton_engine(repository=ROOT / "model_repository", blocks=1, url=None, workdir=tmp_path)
+    assert shared_memory(engine)
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        settings = Settings(listen="127.0.0.1:0", metrics_listen=f"127.0.0.1:{taken.getsockname()[1]}")
+        with pytest.raises(OSError, match="CHAMELEON_METRICS_LISTEN"):
+            async with running(settings, engine):
+                raise AssertionError("it serves")
+    assert not shared_memory(engine)
+
+
+async def test_a_manifest_that_cannot_be_read_is_an_error_like_any_other(tmp_path: Path) -> None:
+    (tmp_path / "manifest.json").write_text('{"version": 99}')
+    async with program(CHAMELEON_ENGINE="triton", CHAMELEON_MODEL_REPOSITORY=str(tmp_path)) as process:
+        output, errors = await process.communicate()
+        assert (process.returncode, output) == (1, b"")
+        told = json.loads(errors.splitlines()[-1])
+        assert told["message"] == "the service could not start: manifest version 99 is not 1"
 
 
 async def test_help_explains_the_variables() -> None:

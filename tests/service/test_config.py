@@ -28,6 +28,10 @@ def test_every_field_is_read_from_its_variable() -> None:
             "CHAMELEON_ENGINE": "fake",
             "CHAMELEON_BLOCKS": "7",
             "CHAMELEON_DRAIN_GRACE_S": "0.5",
+            "CHAMELEON_ENGINE_GRACE_S": "0",
+            "CHAMELEON_IDLE_TIMEOUT_S": "90",
+            "CHAMELEON_FIRST_MESSAGE_TIMEOUT_S": "2.5",
+            "CHAMELEON_GARMENT_BYTES": "2000000",
             "CHAMELEON_MODEL_REPOSITORY": "/models",
             "CHAMELEON_MAX_SESSIONS_PER_TENANT": "2",
         }
@@ -35,6 +39,8 @@ def test_every_field_is_read_from_its_variable() -> None:
     assert (settings.listen, settings.engine, settings.blocks) == ("[::]:0", "fake", 7)
     assert (settings.drain_grace_s, settings.model_repository) == (0.5, Path("/models"))
     assert settings.max_sessions_per_tenant == 2
+    assert (settings.engine_grace_s, settings.idle_timeout_s, settings.first_message_timeout_s) == (0.0, 90.0, 2.5)
+    assert settings.garment_bytes == 2_000_000
 
 
 def test_everything_wrong_is_told_at_once_with_its_limit(tmp_path: Path) -> None:
@@ -89,4 +95,5 @@ def test_every_variable_is_explained() -> None:
 
 def test_variables_of_the_client_and_of_executors_do_not_keep_a_server_from_starting() -> None:
     environment = {"CHAMELEON_ADDRESS": "127.0.0.1:1", "CHAMELEON_TOKEN": "secret", "CHAMELEON_WEIGHTS": "random"}
+    environment["CHAMELEON_ENGINE_THREADS"] = "2"
     assert Settings.from_environment(environment) == Settings()

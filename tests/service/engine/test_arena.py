@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import fcntl
+import os
+import threading
 from pathlib import Path
 
 import pytest
@@ -26,3 +29,76 @@ def test_memory_that_cannot_be_had_is_said_with_its_size(tmp_path: Path) -> None
     with pytest.raises(OSError, match=r"cannot reserve [0-9,]+ bytes of shared memory"):
         HostArena(ArenaLayout(geometry=geometry, blocks=10**9), folder=tmp_path)
     assert not list(tmp_path.iterdir())
+
+
+def nano(blocks: int = 1) -> ArenaLayout:
+    return ArenaLayout(geometry=Manifest.read(REPOSITORY).geometry, blocks=blocks)
+
+
+def test_memory_that_is_still_being_reserved_is_not_abandoned(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Another orchestrator starts while we wait for gigabytes."""
+    reserve, removed = os.posix_fallocate, []
+
+    def slowly(descriptor: int, offset: int, size: int) -> None:
+        removed.extend(remove_abandoned(tmp_path))
+        reserve(descriptor, offset, size)
+
+    monkeypatch.setattr(os, "posix_fallocate", slowly)
+    with HostArena(nano(), folder=tmp_path) as living:
+        assert removed == []
+        assert (tmp_path / living.name).exists()
+
+
+def test_memory_that_was_taken_for_abandoned_before_it_was_locked_is_made_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    create, removed = os.open, []
+
+    def slowly(path: Path, flags: int, mode: int) -> int:
+        descriptor = create(path, flags, mode)
+        if not removed:
+            removed.extend(remove_abandoned(tmp_path))
+        return descriptor
+
+    with monkeypatch.context() as interleaved:
+        interleaved.setattr(os, "open", slowly)
+        living = HostArena(nano(), folder=tmp_path)
+    with living:
+        assert len(removed) == 1
+        assert remove_abandoned(tmp_path) == []
+        assert sorted(path.name for path in tmp_path.iterdir()) == sorted([living.name, living.frames.name])
+
+
+def test_whoever_looks_at_memory_just_made_does_not_fail_its_owner(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It removes what it takes for abandoned while it holds the lock: the owner waits, and sees the file gone."""
+    create, lock = os.open, fcntl.flock
+    owner_waits, others = threading.Event(), []
+
+    def looked_at(path: Path, flags: int, mode: int) -> int:
+        descriptor = create(path, flags, mode)
+        if not others:
+            looker = create(path, os.O_RDONLY)
+            lock(looker, fcntl.LOCK_EX | fcntl.LOCK_NB)
+
+            def remove() -> None:
+                owner_waits.wait()
+                path.unlink()
+                os.close(looker)
+
+            others.append(threading.Thread(target=remove))
+            others[0].start()
+        return descriptor
+
+    def announced(file: int, operation: int) -> None:
+        owner_waits.set()
+        lock(file, operation)
+
+    with monkeypatch.context() as interleaved:
+        interleaved.setattr(os, "open", looked_at)
+        interleaved.setattr(fcntl, "flock", announced)
+        living = HostArena(nano(), folder=tmp_path)
+    with living:
+        others[0].join()
+        assert (tmp_path / living.name).exists()

@@ -14,6 +14,7 @@ import pytest
 from numpy.typing import NDArray
 
 from contract.cache_plan import CacheState, PassPlan, plan_chunk, plan_start
+from service.engine import triton
 from service.engine.base import DecodeRequest, EngineError, EngineUnavailable, Latents, PassRequest
 from service.engine.launcher import triton_engine
 from service.engine.triton import TritonEngine
@@ -124,6 +125,25 @@ async def test_a_killed_server_comes_back_and_only_the_step_in_flight_is_repeate
     assert engine._recovery is not None
     await asyncio.wait_for(engine._recovery, 60)
     assert life.told == ["down", "up, kept=True"]
+    assert np.array_equal(await denoise(engine, 2, chunk.denoise), expected)
+
+
+async def test_a_server_of_our_own_that_hangs_is_killed_and_keeps_what_blocks_held(
+    engine: TritonEngine, life: Life, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    chunk = plan_chunk(await prefill(engine, 2))
+    expected = await denoise(engine, 2, chunk.denoise)
+    assert engine._server is not None
+    hung, before = engine._server.pid, len(life.told)
+    os.kill(hung, signal.SIGSTOP)
+    with monkeypatch.context() as impatient:
+        impatient.setattr(triton, "_CALL_TIMEOUT_S", 0.2)
+        with pytest.raises(EngineUnavailable, match="student has not answered"):
+            await denoise(engine, 2, chunk.denoise)
+    assert engine._recovery is not None
+    await asyncio.wait_for(engine._recovery, 60)
+    assert engine._server.pid != hung
+    assert life.told[before:] == ["down", "up, kept=True"]
     assert np.array_equal(await denoise(engine, 2, chunk.denoise), expected)
 
 

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import asyncio
+import errno
 import os
+import shutil
 import signal
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from service.engine.base import EngineError
 from service.engine.triton_server import TritonInstallation, TritonServer
 from tests.service.runtime.conftest import until
 
@@ -85,3 +90,81 @@ async def test_a_server_that_dies_is_told_and_started_again_and_a_stopped_one_is
     await server.stop()
     assert server.exited()
     assert deaths == [first]
+
+
+async def restarted(server: TritonServer, dead: int) -> None:
+    await until(lambda: server.pid != dead and not server.exited(), within_s=10)
+
+
+async def test_a_server_that_hangs_is_killed_and_started_again(tmp_path: Path) -> None:
+    deaths: list[int] = []
+    server = supervised(tmp_path)
+    await server.kill()  # nothing yet
+    await server.start(lambda: deaths.append(server.pid))
+    try:
+        hung = server.pid
+        os.kill(hung, signal.SIGSTOP)
+        await server.kill()
+        await restarted(server, hung)
+        assert deaths == [hung]
+    finally:
+        await server.stop()
+
+
+async def test_a_start_that_fails_is_tried_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    server = supervised(tmp_path)
+    await server.start(lambda: None)
+    try:
+        start, failures = asyncio.create_subprocess_exec, [errno.ENOMEM, errno.EAGAIN]
+
+        async def scarce(*arguments: Any, **options: Any) -> asyncio.subprocess.Process:
+            if failures:
+                raise OSError(failures.pop(), "not now")
+            return await start(*arguments, **options)
+
+        monkeypatch.setattr(asyncio, "create_subprocess_exec", scarce)
+        dead = server.pid
+        os.kill(dead, signal.SIGKILL)
+        await restarted(server, dead)
+        assert not failures
+    finally:
+        await server.stop()
+
+
+async def test_a_work_folder_that_was_removed_is_made_again(tmp_path: Path) -> None:
+    server = supervised(tmp_path)
+    await server.start(lambda: None)
+    try:
+        dead = server.pid
+        shutil.rmtree(tmp_path / "work")
+        os.kill(dead, signal.SIGKILL)
+        await restarted(server, dead)
+        assert (tmp_path / "work" / "backends" / "python" / "triton_python_backend_stub").exists()
+    finally:
+        await server.stop()
+
+
+async def test_an_error_in_what_hears_of_a_death_does_not_keep_the_server_from_starting(tmp_path: Path) -> None:
+    def deaf() -> None:
+        raise RuntimeError("not listening")
+
+    server = supervised(tmp_path)
+    await server.start(deaf)
+    try:
+        dead = server.pid
+        os.kill(dead, signal.SIGKILL)
+        await restarted(server, dead)
+    finally:
+        await server.stop()
+
+
+async def test_a_server_that_never_started_stops(tmp_path: Path) -> None:
+    server = supervised(tmp_path)
+    await server.stop()
+    assert server.exited()
+
+
+def test_what_is_missing_is_said_with_a_command_that_works(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("importlib.util.find_spec", lambda _name: None)
+    with pytest.raises(EngineError, match=r"pip install -e '\.\[triton\]'"):
+        TritonInstallation.find()
