@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 PREFIX = "CHAMELEON_"
-CLIENT_VARIABLES = {"CHAMELEON_ADDRESS", "CHAMELEON_TOKEN"}
+CLIENT_VARIABLES = {"CHAMELEON_ADDRESS", "CHAMELEON_AFFINITY", "CHAMELEON_TOKEN"}
 """Of the `chameleon` command: whoever exported them may start a server too."""
 EXECUTOR_VARIABLES = {
     "CHAMELEON_WEIGHTS",

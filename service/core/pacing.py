@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from service.core.events import Pacing
 
@@ -29,13 +29,26 @@ class Playout:
     sent: int = 0
     credits: int | None = None
     """Chunks granted and not yet sent; None: the client grants none, the server paces."""
-    attached: bool = False
+    begun_before: int = field(default=0, init=False)
+    """Chunks begun before the stream that is attached: they use none of its credits."""
+    _attached: bool = field(default=False, init=False)
+
+    @property
+    def attached(self) -> bool:
+        """A stream reads; each new one is told what was begun before it."""
+        return self._attached
+
+    @attached.setter
+    def attached(self, attached: bool) -> None:
+        self._attached = attached
+        if attached:
+            self.begun_before = self.started
 
     def grant(self, chunks: int) -> None:
         self.credits = min(MAX_CREDITS, (self.credits or 0) + chunks)
 
     def may_start(self, pts_s: float, now: float) -> bool:
-        return self._room() and now >= self.earliest_start_s(pts_s)
+        return self.has_room and now >= self.earliest_start_s(pts_s)
 
     def earliest_start_s(self, pts_s: float) -> float:
         """When pacing allows the chunk at `pts_s` to begin; room is another matter."""
@@ -45,7 +58,7 @@ class Playout:
 
     def paced_start_s(self, pts_s: float) -> float | None:
         """When to look again, if pacing alone holds the chunk back."""
-        return self.earliest_start_s(pts_s) if self._room() else None
+        return self.earliest_start_s(pts_s) if self.has_room else None
 
     def deadline_s(self, pts_s: float, now: float) -> float:
         """When the chunk should be with the reader."""
@@ -59,7 +72,7 @@ class Playout:
         if sequence < self.sent:
             return False
         self.sent = sequence + 1
-        if self.credits is not None:
+        if self.credits is not None and sequence >= self.begun_before:
             self.credits = max(0, self.credits - 1)
         late = self.origin_s is not None and self.pacing is Pacing.REALTIME and now > self.origin_s + pts_s
         if self.origin_s is None or late:
@@ -70,8 +83,12 @@ class Playout:
         """The clock stops; it starts again with the next chunk sent."""
         self.origin_s = None
 
-    def _room(self) -> bool:
-        ahead = self.started - self.sent
+    @property
+    def has_room(self) -> bool:
+        """As far as the reader goes, another chunk may begin."""
+        unsent = self.started - self.sent
         if not self.attached:
-            return ahead < UNATTACHED_CHUNKS
-        return ahead < (MAX_UNSENT if self.credits is None else self.credits)
+            return unsent < UNATTACHED_CHUNKS
+        if self.credits is not None and self.started - max(self.sent, self.begun_before) >= self.credits:
+            return False
+        return unsent < MAX_UNSENT

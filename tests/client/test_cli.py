@@ -17,6 +17,7 @@ from chameleon import cli
 from chameleon.cli.app import app as command
 from service.app import App
 from tests.client.conftest import BLOCKS, png
+from tests.service.runtime.conftest import until
 
 
 @pytest.fixture
@@ -101,6 +102,9 @@ async def test_an_error_for_machines_is_json(app: App) -> None:
         (["--format", "gif"], "gif"),
         (["--seconds", "2", "--switch", "3s=garments/" + "0" * 32], "beyond the end"),
         (["--out", "/nowhere/clip.mp4"], "/nowhere"),
+        (["--seconds", "nan"], "a duration cannot be nan s"),
+        (["--seconds", "inf"], "a duration cannot be inf s"),
+        (["--seed", str(1 << 64)], "'--seed'"),
     ],
 )
 async def test_wrong_usage_is_exit_code_2(app: App, pictures: Path, more: list[str], said: str) -> None:
@@ -108,6 +112,34 @@ async def test_wrong_usage_is_exit_code_2(app: App, pictures: Path, more: list[s
     assert result.exit_code == 2
     assert said in " ".join(result.stderr.split())
     assert "Traceback" not in result.stderr
+
+
+@pytest.mark.parametrize("option", ["--token", "--affinity"])
+async def test_what_cannot_be_a_header_is_wrong_usage_and_not_repeated(app: App, option: str) -> None:
+    for value in ("geheim-ü", "a\nb"):
+        result = await chameleon(app, option, value, "capacity")
+        assert result.exit_code == 2
+        assert result.stderr.endswith("must be printable ASCII\n")
+        assert value not in result.stderr
+
+
+async def test_a_session_that_ends_early_is_exit_code_1_and_told(app: App, pictures: Path) -> None:
+    arguments = try_on(pictures, "--seconds", "600", "--pacing", "realtime")
+    running = asyncio.create_task(chameleon(app, *arguments))
+    await until((pictures / "clip.mp4").exists)
+    (session,) = await as_json(app, "sessions", "list")
+    await as_json(app, "sessions", "delete", session["name"])
+    result = await asyncio.wait_for(running, 30)
+    assert result.exit_code == 1
+    assert "time to first frame" in result.stdout
+    assert "ended early, stopped" in result.stderr
+
+
+async def test_labels_are_shown_as_they_are(app: App, pictures: Path) -> None:
+    label = "[bold]coat[/bold] [/x] :smile:"
+    added = await chameleon(app, "garments", "add", pictures / "coat.png", "--name", label)
+    assert added.exit_code == 0
+    assert label in added.stdout
 
 
 async def test_garments_are_added_listed_found_and_deleted(app: App, pictures: Path) -> None:
@@ -157,5 +189,5 @@ async def test_the_module_runs_in_a_process_of_its_own(app: App) -> None:
 def test_without_its_extra_the_command_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "typer", None)
     monkeypatch.delitem(sys.modules, "chameleon.cli.app")
-    with pytest.raises(SystemExit, match=r"fashionchameleon-client\[cli\]"):
+    with pytest.raises(SystemExit, match=r"pip install '\./client\[cli\]'"):
         cli.main()

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from contextlib import AsyncExitStack
 from pathlib import Path
+from typing import Any
 
 import grpc
 import pytest
 
-from chameleon import AsyncChameleon, GarmentState, Pacing, SessionState
+from chameleon import AsyncChameleon, Chameleon, GarmentState, Pacing, SessionState
 from chameleon.errors import (
     CapacityReached,
     GarmentNotFound,
@@ -78,6 +79,20 @@ async def test_everything_wrong_with_a_request_is_named_by_field(chameleon: Asyn
             pass
     assert {violation.field for violation in caught.value.violations} == {"person.data", "prompt", "max_duration"}
     assert "1000" in str(caught.value)
+
+
+@pytest.mark.parametrize("length_s", [float("nan"), float("inf"), -float("inf"), 1e300])
+async def test_what_is_no_duration_is_the_callers_error(chameleon: AsyncChameleon, length_s: float) -> None:
+    with pytest.raises(ValueError, match="a duration cannot be"):
+        async with chameleon.open_session(**wanted(max_duration_s=length_s)):
+            pass
+
+
+@pytest.mark.parametrize("client", [AsyncChameleon, Chameleon])
+@pytest.mark.parametrize("argument", ["token", "affinity"])
+def test_what_cannot_be_a_header_is_the_callers_error(client: Any, argument: str) -> None:
+    with pytest.raises(ValueError, match="must be printable ASCII"):
+        client("127.0.0.1:1", **{argument: "geheim-\u00fc"})
 
 
 async def test_a_file_that_is_not_there_is_the_callers_error(chameleon: AsyncChameleon, tmp_path: Path) -> None:

@@ -69,4 +69,5 @@ async def test_the_example_tells_errors_in_one_line(app: App, installed: None, t
     code, out, err = await run("node", "try-on.mjs", app.grpc_address, *[nothing] * 3, tmp_path / "clip.mp4")
     assert (code, out) == (1, "")
     (line,) = err.splitlines()
-    assert line.startswith("INVALID_ARGUMENT: create.person.data")
+    assert line.startswith("INVALID_ARGUMENT: person.data")
+    assert not (tmp_path / "clip.mp4").exists()

@@ -12,16 +12,20 @@ import pytest
 
 from chameleon import AsyncChameleon, Chunk, EndReason, MediaFormat, Pacing, SessionState
 from chameleon.errors import (
+    AlreadyExists,
     GarmentNotFound,
     SessionEnded,
     SessionLost,
     StreamTakenOver,
     SwitchRejected,
 )
+from chameleon.playout import CREDITS
 from chameleon.session import AsyncSession
 from service.app import App
+from service.core.pacing import UNATTACHED_CHUNKS
 from service.engine.fake import Delays, FakeEngine
 from tests.client.conftest import FAST, Proxy, png, wanted
+from tests.service.runtime.conftest import until
 
 UNKNOWN_GARMENT = "garments/" + "0" * 32
 
@@ -142,6 +146,24 @@ async def test_an_event_id_given_twice_is_one_switch(chameleon: AsyncChameleon) 
         chunks = await collect(session)
     assert first.accepted == again.accepted
     assert sum(len(chunk.applied) for chunk in chunks) == 1
+
+
+async def test_an_event_id_given_again_is_the_same_switch_once_it_is_settled(chameleon: AsyncChameleon) -> None:
+    async with chameleon.open_session(**wanted(max_duration_s=60.0)) as session:
+        first = await session.switch(png(99), event_id="mine")
+        while not first.settled:
+            await anext(session)
+        again = await session.switch(png(99), event_id="mine")
+        assert await again.applied() == await first.applied()
+
+
+async def test_a_switch_refused_for_its_event_id_leaves_the_first_one_be(chameleon: AsyncChameleon) -> None:
+    async with chameleon.open_session(**wanted()) as session:
+        first = await session.switch(png(99), event_id="mine")
+        with pytest.raises(AlreadyExists, match="EVENT_ID_REUSED"):
+            await session.switch(png(98), event_id="mine")
+        await collect(session)
+    assert (await asyncio.wait_for(first.applied(), 10)).event_id == "mine"
 
 
 async def test_a_switch_to_an_unknown_garment_is_refused_and_the_video_goes_on(chameleon: AsyncChameleon) -> None:
@@ -266,6 +288,26 @@ async def test_a_second_reader_takes_over_where_the_service_still_holds_chunks(c
             with pytest.raises(StreamTakenOver):
                 await collect(session)
         assert (await chameleon.get_session(session.name)).state is not SessionState.ENDED
+
+
+async def test_chunks_made_before_a_stream_use_none_of_its_credits(app: App, chameleon: AsyncChameleon) -> None:
+    """A reader that comes when two chunks wait has three under way behind them, as every reader has."""
+    async with chameleon.open_session(**wanted(max_duration_s=60.0), detach_grace_s=30.0) as opened:
+        session = opened
+        reading = asyncio.ensure_future(anext(session))
+        await asyncio.sleep(0)  # once begun, it is cancelled, which leaves the session without a stream
+        reading.cancel()
+        await asyncio.gather(reading, return_exceptions=True)
+        playout = app.orchestrator._core._sessions[session.name.removeprefix("sessions/")].playout
+        await until(lambda: not playout.attached and playout.started - playout.sent == UNATTACHED_CHUNKS)
+        waiting = playout.started - playout.sent
+        async with chameleon.attach_session(session.name) as second:
+            for _ in range(waiting):
+                last = await anext(second)
+            await until(lambda: playout.sent == last.sequence + 1 + CREDITS)
+            assert playout.started == playout.sent
+            await asyncio.gather(*(chameleon.capacity() for _ in range(50)))  # time enough for many chunks
+            assert playout.started == last.sequence + 1 + CREDITS
 
 
 async def test_a_session_that_the_engine_lost_says_so(chameleon: AsyncChameleon, engine: FakeEngine) -> None:

@@ -5,9 +5,10 @@ from __future__ import annotations
 import pytest
 
 from chameleon import AsyncChameleon, Chunk, EndReason, MediaFormat, SessionState
-from chameleon.errors import GarmentNotFound
+from chameleon.errors import GarmentNotFound, SessionEnded
 from chameleon.tryon import PlannedSwitch, run
-from tests.client.conftest import png
+from tests.client.conftest import FAST, png, serving
+from tests.client.test_faults import COMPLETED, STARTED, Streams, customization
 
 
 async def test_a_try_on_reports_what_it_saw(chameleon: AsyncChameleon) -> None:
@@ -72,6 +73,15 @@ async def test_plans_that_cannot_be_are_refused(chameleon: AsyncChameleon) -> No
         )
     with pytest.raises(ValueError, match="before the video"):
         PlannedSwitch(at_s=-1.0, garment=png(9))
+
+
+async def test_a_session_that_ends_before_its_first_frame_is_an_error() -> None:
+    async with (
+        serving(customization(Streams([STARTED, COMPLETED]))) as address,
+        AsyncChameleon(address, retry=FAST) as chameleon,
+    ):
+        with pytest.raises(SessionEnded, match="before its first frame: completed"):
+            await run(chameleon, person=png(1), garment=png(2), seconds=5.0)
 
 
 async def test_an_unknown_garment_ends_the_try_on_with_its_session(chameleon: AsyncChameleon) -> None:

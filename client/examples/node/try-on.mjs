@@ -10,6 +10,7 @@ import { fileURLToPath } from "node:url";
 import grpc from "@grpc/grpc-js";
 import protoLoader from "@grpc/proto-loader";
 
+const AFFINITY = "chameleon-pod"; // of a gateway's first answer: whoever returns it comes back to that server
 const CREDITS = 3; // chunks under way: the protocol's limit
 const SWITCH_AFTER = 1; // the chunk after whose arrival the garment is switched
 
@@ -36,12 +37,34 @@ const client = new CustomizationService(address, grpc.credentials.createInsecure
 const picture = (path) => ({ data: readFileSync(path) });
 const seconds = ({ seconds, nanos }) => seconds + nanos / 1e9;
 
-function tryOn() {
+const since = (start) => (performance.now() - start) / 1000;
+
+/** Resolves with the session, and with the metadata that bring further calls to its server. */
+function createSession(request) {
+  return new Promise((resolve, reject) => {
+    const place = new grpc.Metadata();
+    const call = client.CreateSession(request, (error, answer) => {
+      if (error) reject(error);
+      else resolve({ session: answer.session, place });
+    });
+    call.on("metadata", (answer) => answer.get(AFFINITY).forEach((value) => place.set(AFFINITY, value)));
+  });
+}
+
+async function tryOn() {
   const began = performance.now();
-  const since = (start) => (performance.now() - start) / 1000;
-  const summary = { chunks: 0, frames: 0, bytes: 0 };
+  const { session, place } = await createSession({
+    requestId: randomUUID(),
+    person: picture(person),
+    garment: { picture: picture(garment) },
+    prompt: "The person turns slowly.",
+    output: { format: "MEDIA_FORMAT_H264_FMP4" },
+    pacing: "PACING_MODE_UNPACED",
+    maxDuration: { seconds: Number(length) },
+  });
+  const summary = { session: session.name, seed: session.seed, chunks: 0, frames: 0, bytes: 0 };
   const file = createWriteStream(out);
-  const call = client.Interact();
+  const call = client.Interact(place);
   const eventId = randomUUID();
   let asked;
   let header;
@@ -65,7 +88,6 @@ function tryOn() {
   };
 
   const handlers = {
-    started: ({ session }) => Object.assign(summary, { session: session.name, seed: session.seed }),
     chunkHeader: (next) => {
       header = next;
       parts = 0;
@@ -95,17 +117,7 @@ function tryOn() {
       file.end();
       finished(file).then(() => resolve(summary), reject);
     });
-    call.write({
-      create: {
-        requestId: randomUUID(),
-        person: picture(person),
-        garment: { picture: picture(garment) },
-        prompt: "The person turns slowly.",
-        output: { format: "MEDIA_FORMAT_H264_FMP4" },
-        pacing: "PACING_MODE_UNPACED",
-        maxDuration: { seconds: Number(length) },
-      },
-    });
+    call.write({ attach: { name: session.name } });
     call.write({ credits: { chunks: CREDITS } });
   });
 }

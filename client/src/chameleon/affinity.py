@@ -4,15 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
+from chameleon.header import checked
+
 HEADER = "chameleon-pod"
 """Of a gateway's first answer: whoever returns it comes back to that server. Without a gateway there is none."""
 
 
 class Affinity:
-    """Learned from the first answer, sent with what follows. Empty: any server will do."""
+    """Given, or learned from the first answer; sent with what follows. Empty: any server will do.
+
+    Raises:
+        ValueError: a value that cannot be a header's.
+    """
 
     def __init__(self, value: str | None = None) -> None:
-        self.value = value
+        self.value = checked("an affinity", value) if value else None
 
     @property
     def metadata(self) -> tuple[tuple[str, str], ...]:

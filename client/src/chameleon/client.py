@@ -13,6 +13,7 @@ from fashionchameleon.v1 import garment_service_pb2, media_pb2
 
 from chameleon import convert
 from chameleon.affinity import Affinity
+from chameleon.header import checked
 from chameleon.retry import RetryPolicy
 from chameleon.session import AsyncSession
 from chameleon.transport import MAX_MESSAGE_BYTES, Transport
@@ -38,8 +39,14 @@ class AsyncChameleon:
         token: sent as `authorization: Bearer <token>`.
         tls: use TLS with the system's certificates.
         credentials: use TLS with these.
+        affinity: behind a gateway, the server to ask about what has a name, and to open sessions on: the `affinity` of
+            a garment, of a session, or of its info. None: the server of the first garment that is asked about; until
+            there is one, sessions open on any.
         timeout_s: for each call but streams, its retries included.
         retry: how calls that may be repeated are, and streams that break.
+
+    Raises:
+        ValueError: a token or an affinity that is not printable ASCII.
     """
 
     def __init__(
@@ -49,17 +56,20 @@ class AsyncChameleon:
         token: str | None = None,
         tls: bool = False,
         credentials: grpc.ChannelCredentials | None = None,
+        affinity: str | None = None,
         timeout_s: float = DEFAULT_TIMEOUT_S,
         retry: RetryPolicy | None = None,
     ) -> None:
         self.address = address
-        self._token = token
+        self._token = checked("a token", token) if token else None
         self._credentials = grpc.ssl_channel_credentials() if tls and credentials is None else credentials
         self._timeout_s = timeout_s
         self._retry = retry or RetryPolicy()
         self._open: Transport | None = None
-        self._affinity = Affinity()
-        """Of what is known by name alone: garments, and sessions that others opened."""
+        self._garments = Affinity(affinity)
+        """Where the garments are, and so the sessions: any switch may name one."""
+        self._looked_up = Affinity()
+        """Where sessions are looked up as long as no garment is known: it says nothing of where others should open."""
 
     async def __aenter__(self) -> AsyncChameleon:
         if self._open is not None:
@@ -129,17 +139,17 @@ class AsyncChameleon:
             max_duration=None if max_duration_s is None else convert.duration(max_duration_s),
             detach_grace=None if detach_grace_s is None else convert.duration(detach_grace_s),
         )
+        told = garment.affinity if isinstance(garment, Garment) else None
+        place = Affinity(told or self._garments.value)
         if request.ByteSize() > MAX_MESSAGE_BYTES and not isinstance(garment, Garment | str):
-            uploaded = await self.create_garment(garment)  # two large pictures do not fit into one message
+            uploaded = await self._create_garment(garment, place)  # two large pictures do not fit into one message
             request.garment.CopyFrom(pb.GarmentSource(garment=uploaded.name))
-        # A garment's name is known to the server that has the garment; a picture is welcome anywhere.
-        affinity = Affinity(self._affinity.value if request.garment.garment else None)
         transport = self._transport
         response: pb.CreateSessionResponse = await transport.call(
-            transport.customization.CreateSession, request, affinity=affinity, timeout_s=timeout_s
+            transport.customization.CreateSession, request, affinity=place, timeout_s=timeout_s
         )
-        info = convert.session_info(response.session)
-        async with AsyncSession(transport, info, affinity, ends_on_exit=True) as session:
+        info = convert.session_info(response.session, place.value)
+        async with AsyncSession(transport, info, place, ends_on_exit=True) as session:
             yield session
 
     @asynccontextmanager
@@ -149,85 +159,90 @@ class AsyncChameleon:
 
         Args:
             name: `sessions/{session}`.
-            affinity: behind a gateway, `session.affinity` of whoever opened it.
+            affinity: behind a gateway, `session.affinity` of whoever opened it; None: the client's.
         """
-        place = Affinity(affinity or self._affinity.value)
+        place = Affinity(self._place(affinity).value)
         response: pb.GetSessionResponse = await self._transport.call(
             self._transport.customization.GetSession, pb.GetSessionRequest(name=name), affinity=place
         )
-        info = convert.session_info(response.session)
+        info = convert.session_info(response.session, place.value)
         async with AsyncSession(self._transport, info, place, ends_on_exit=False) as session:
             yield session
 
-    async def get_session(self, name: str) -> SessionInfo:
-        """SessionNotFound if there is none of that name."""
+    async def get_session(self, name: str, *, affinity: str | None = None) -> SessionInfo:
+        """SessionNotFound if there is none of that name. `affinity` as for `attach_session`."""
+        place = self._place(affinity)
         response: pb.GetSessionResponse = await self._transport.call(
-            self._transport.customization.GetSession, pb.GetSessionRequest(name=name), affinity=self._affinity
+            self._transport.customization.GetSession, pb.GetSessionRequest(name=name), affinity=place
         )
-        return convert.session_info(response.session)
+        return convert.session_info(response.session, place.value)
 
     async def list_sessions(self, *, page_size: int = 0) -> AsyncIterator[SessionInfo]:
-        """The caller's sessions, newest first; pages are fetched as needed."""
-        token = ""
+        """The caller's sessions, newest first; pages are fetched as needed. Behind a gateway, those of one server: the
+        client's, or else whichever the gateway picks."""
+        place, token = self._place(None), ""
         while True:
             response: pb.ListSessionsResponse = await self._transport.call(
                 self._transport.customization.ListSessions,
                 pb.ListSessionsRequest(page_size=page_size, page_token=token),
+                affinity=place,
             )
             for session in response.sessions:
-                yield convert.session_info(session)
+                yield convert.session_info(session, place.value)
             if not (token := response.next_page_token):
                 return
 
-    async def delete_session(self, name: str) -> None:
-        """End a session; one that has ended is no error."""
+    async def delete_session(self, name: str, *, affinity: str | None = None) -> None:
+        """End a session; one that has ended is no error. `affinity` as for `attach_session`."""
         await self._transport.call(
             self._transport.customization.DeleteSession,
             pb.DeleteSessionRequest(name=name),
-            affinity=self._affinity,
+            affinity=self._place(affinity),
             gone_is_done=True,
         )
 
     async def capacity(self, pacing: Pacing = Pacing.REALTIME) -> Capacity:
-        """How many more sessions of this kind could open now."""
+        """How many more sessions of this kind could open now. Behind a gateway, on one server: the client's, or else
+        whichever the gateway picks, another each time."""
         request = pb.GetCapacityRequest(pacing=pb.PacingMode.Name(pacing))
+        place = Affinity(self._garments.value)
         response: pb.GetCapacityResponse = await self._transport.call(
-            self._transport.customization.GetCapacity, request
+            self._transport.customization.GetCapacity, request, affinity=place
         )
-        return convert.capacity(response)
+        return convert.capacity(response, place.value)
+
+    def _place(self, affinity: str | None) -> Affinity:
+        """Where to look a session up; what is not given is learned."""
+        if affinity:
+            return Affinity(affinity)
+        return self._garments if self._garments.value else self._looked_up
 
     # Garments
 
     async def create_garment(self, picture: PictureSource, *, display_name: str = "") -> Garment:
         """Upload a garment; returns once it is encoded. The same picture gives the same garment."""
-        request = garment_service_pb2.CreateGarmentRequest(
-            picture=await convert.picture(picture), display_name=display_name, request_id=str(uuid.uuid4())
-        )
-        response: garment_service_pb2.CreateGarmentResponse = await self._transport.call(
-            self._transport.garments.CreateGarment, request, affinity=self._affinity
-        )
-        return convert.garment(response.garment)
+        return await self._create_garment(picture, self._garments, display_name)
 
     async def get_garment(self, name: str) -> Garment:
         """GarmentNotFound if there is none of that name."""
         response: garment_service_pb2.GetGarmentResponse = await self._transport.call(
             self._transport.garments.GetGarment,
             garment_service_pb2.GetGarmentRequest(name=name),
-            affinity=self._affinity,
+            affinity=self._garments,
         )
-        return convert.garment(response.garment)
+        return convert.garment(response.garment, self._garments.value)
 
     async def list_garments(self, *, page_size: int = 0) -> AsyncIterator[Garment]:
-        """The caller's garments, newest first; pages are fetched as needed."""
+        """The caller's garments, newest first; pages are fetched as needed. Behind a gateway, those of one server."""
         token = ""
         while True:
             response: garment_service_pb2.ListGarmentsResponse = await self._transport.call(
                 self._transport.garments.ListGarments,
                 garment_service_pb2.ListGarmentsRequest(page_size=page_size, page_token=token),
-                affinity=self._affinity,
+                affinity=self._garments,
             )
             for garment in response.garments:
-                yield convert.garment(garment)
+                yield convert.garment(garment, self._garments.value)
             if not (token := response.next_page_token):
                 return
 
@@ -236,6 +251,15 @@ class AsyncChameleon:
         await self._transport.call(
             self._transport.garments.DeleteGarment,
             garment_service_pb2.DeleteGarmentRequest(name=name),
-            affinity=self._affinity,
+            affinity=self._garments,
             gone_is_done=True,
         )
+
+    async def _create_garment(self, picture: PictureSource, place: Affinity, display_name: str = "") -> Garment:
+        request = garment_service_pb2.CreateGarmentRequest(
+            picture=await convert.picture(picture), display_name=display_name, request_id=str(uuid.uuid4())
+        )
+        response: garment_service_pb2.CreateGarmentResponse = await self._transport.call(
+            self._transport.garments.CreateGarment, request, affinity=place
+        )
+        return convert.garment(response.garment, place.value)

@@ -14,6 +14,7 @@ from google.protobuf.timestamp_pb2 import Timestamp
 from chameleon import types
 
 _NS = 1_000_000_000
+_LONGEST_S = 10_000 * 365.25 * 24 * 3600  # google.protobuf.Duration's limit
 _GARMENT_PREFIX = "garments/"
 
 
@@ -22,12 +23,15 @@ def seconds(duration: Duration) -> float:
 
 
 def duration(value_s: float) -> Duration:
+    """ValueError for what no duration can be."""
+    if not abs(value_s) <= _LONGEST_S:
+        raise ValueError(f"a duration cannot be {value_s:g} s")
     message = Duration()
     message.FromNanoseconds(round(value_s * _NS))
     return message
 
 
-def session_info(message: pb.Session) -> types.SessionInfo:
+def session_info(message: pb.Session, affinity: str | None) -> types.SessionInfo:
     return types.SessionInfo(
         name=message.name,
         state=types.SessionState(message.state),
@@ -43,25 +47,28 @@ def session_info(message: pb.Session) -> types.SessionInfo:
         frames_per_second=message.frames_per_second,
         generated_s=seconds(message.generated),
         end_reason=types.EndReason(message.end_reason) if message.end_reason else None,
+        affinity=affinity,
     )
 
 
-def garment(message: garment_service_pb2.Garment) -> types.Garment:
+def garment(message: garment_service_pb2.Garment, affinity: str | None) -> types.Garment:
     return types.Garment(
         name=message.name,
         state=types.GarmentState(message.state),
         created=_datetime(message.create_time),
         display_name=message.display_name,
+        affinity=affinity,
     )
 
 
-def capacity(message: pb.GetCapacityResponse) -> types.Capacity:
+def capacity(message: pb.GetCapacityResponse, affinity: str | None) -> types.Capacity:
     return types.Capacity(
         available=message.available,
         open=message.open,
         slots=message.slots,
         retry_after_s=seconds(message.retry_after) if message.HasField("retry_after") else None,
         realtime_factor=message.realtime_factor,
+        affinity=affinity,
     )
 
 

@@ -101,6 +101,7 @@ class AsyncSession:
         self._backoff = Backoff(transport.retry)
         self._connection: Connection | None = None
         self._switches: dict[str, AsyncSwitch] = {}
+        """All that were accepted, settled ones too: the same event id again is the same switch."""
         self._paused: bool | None = None
         """What was asked last, to be asked again of a new stream."""
 
@@ -178,6 +179,7 @@ class AsyncSession:
         """Put on another garment; returns once the service has accepted.
 
         Args:
+            garment: behind a gateway, one known by name must be on the session's server; a picture need not.
             prompt: empty: the prompt stays.
             not_before_s: presentation time; None: the next chunk boundary.
             event_id: the caller's id, 1 to 64 characters; None: a UUID. The same id again is the same switch.
@@ -192,7 +194,9 @@ class AsyncSession:
             policy=pb.ReschedulingPolicy.Name(policy or 0),
             not_before=None if not_before_s is None else convert.duration(not_before_s),
         )
-        switch = self._switches.setdefault(request.event_id, AsyncSwitch(request.event_id))
+        known = self._switches.get(request.event_id)
+        switch = known or AsyncSwitch(request.event_id)
+        self._switches[request.event_id] = switch  # its events may come before the answer
         try:
             response: pb.SwitchGarmentResponse = await self._transport.call(
                 self._transport.customization.SwitchGarment,
@@ -201,7 +205,8 @@ class AsyncSession:
                 timeout_s=timeout_s,
             )
         except BaseException:
-            self._switches.pop(request.event_id, None)
+            if known is None:
+                self._switches.pop(request.event_id, None)
             raise
         switch.accept(convert.switch_accepted(response.accepted))
         return switch
@@ -261,7 +266,7 @@ class AsyncSession:
     async def _hear(self, event: pb.StreamEvent) -> Chunk | None:
         match event.WhichOneof("event"):
             case "started":
-                self._started(convert.session_info(event.started.session))
+                self._started(convert.session_info(event.started.session, self.affinity))
             case "chunk_header":
                 return self._assembly.header(event.chunk_header)
             case "media_part":
@@ -300,14 +305,14 @@ class AsyncSession:
 
     def _switch_applied(self, applied: SwitchApplied) -> None:
         if self._assembly.switch_applied(applied) and applied.event_id in self._switches:
-            self._switches.pop(applied.event_id).settle(applied)
+            self._switches[applied.event_id].settle(applied)
 
     def _switch_rejected(self, event: pb.SwitchRejected) -> None:
         if event.event_id in self._switches:
             rejected = switch_rejected(
                 code=event.code, reason=event.reason, message=event.message, event_id=event.event_id
             )
-            self._switches.pop(event.event_id).settle(rejected)
+            self._switches[event.event_id].settle(rejected)
 
     async def _over(self, ended: Ended) -> None:
         self.ended = ended

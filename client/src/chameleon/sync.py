@@ -136,11 +136,18 @@ class Chameleon:
         token: str | None = None,
         tls: bool = False,
         credentials: grpc.ChannelCredentials | None = None,
+        affinity: str | None = None,
         timeout_s: float = DEFAULT_TIMEOUT_S,
         retry: RetryPolicy | None = None,
     ) -> None:
         self._client = AsyncChameleon(
-            address, token=token, tls=tls, credentials=credentials, timeout_s=timeout_s, retry=retry
+            address,
+            token=token,
+            tls=tls,
+            credentials=credentials,
+            affinity=affinity,
+            timeout_s=timeout_s,
+            retry=retry,
         )
         self._stack = ExitStack()
         self._open: BlockingPortal | None = None
@@ -199,14 +206,14 @@ class Chameleon:
         attaching = self._client.attach_session(name, affinity=affinity)
         return _session(self._portal, self._portal.wrap_async_context_manager(attaching))
 
-    def get_session(self, name: str) -> SessionInfo:
-        return self._portal.call(self._client.get_session, name)
+    def get_session(self, name: str, *, affinity: str | None = None) -> SessionInfo:
+        return self._portal.call(partial(self._client.get_session, name, affinity=affinity))
 
     def list_sessions(self, *, page_size: int = 0) -> Iterator[SessionInfo]:
         return _iterate(self._portal, self._client.list_sessions(page_size=page_size))
 
-    def delete_session(self, name: str) -> None:
-        self._portal.call(self._client.delete_session, name)
+    def delete_session(self, name: str, *, affinity: str | None = None) -> None:
+        self._portal.call(partial(self._client.delete_session, name, affinity=affinity))
 
     def capacity(self, pacing: Pacing = Pacing.REALTIME) -> Capacity:
         return self._portal.call(self._client.capacity, pacing)

@@ -6,6 +6,8 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 
+import grpc
+
 from chameleon.client import AsyncChameleon
 from chameleon.errors import SessionEnded, SwitchRejected
 from chameleon.session import AsyncSession, AsyncSwitch
@@ -147,6 +149,13 @@ class _Record:
 
     async def report(self, session: AsyncSession) -> TryOnReport:
         assert session.ended is not None
+        if not self.chunks:
+            raise SessionEnded(
+                f"the session ended before its first frame: {session.ended.reason.name.lower()}",
+                code=grpc.StatusCode.FAILED_PRECONDITION,
+                reason="SESSION_ENDED",
+                resource=session.name,
+            )
         later_s, later_frames = self.last_s - self.first_s, self.frames - self.first_frames
         rate = later_frames / later_s if later_frames else None
         return TryOnReport(
@@ -191,6 +200,7 @@ async def run(
 
     Raises:
         ValueError: a switch lies beyond the end.
+        SessionEnded: before its first frame; later, the report's `end_reason` says so.
         ChameleonError: the service refused, or the session was lost.
     """
     planned = sorted(switches, key=lambda switch: switch.at_s)

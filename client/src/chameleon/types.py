@@ -68,12 +68,14 @@ class GarmentState(IntEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Garment:
-    """A garment the service knows. `name` is `garments/{garment}`."""
+    """A garment the service knows. `name` is `garments/{garment}`; `affinity`: the server behind a gateway that has it;
+    None without a gateway."""
 
     name: str
     state: GarmentState
     created: datetime
     display_name: str
+    affinity: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, order=True)
@@ -86,7 +88,10 @@ class Cursor:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SessionInfo:
-    """A session as the service tells it. `name` is `sessions/{session}`; `width` and `height` are pixels."""
+    """A session as the service tells it. `name` is `sessions/{session}`; `width` and `height` are pixels.
+
+    `affinity`: the server behind a gateway that has it; None without a gateway.
+    """
 
     name: str
     state: SessionState
@@ -102,6 +107,7 @@ class SessionInfo:
     frames_per_second: int
     generated_s: float
     end_reason: EndReason | None
+    affinity: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -222,6 +228,7 @@ class Capacity:
     """How many more sessions could open now; if none, when to ask again.
 
     `realtime_factor`: seconds of video the engine makes in a second, all sessions together; 0 until measured.
+    `affinity`: the server behind a gateway that this is of; None without a gateway.
     """
 
     available: int
@@ -229,6 +236,7 @@ class Capacity:
     slots: int
     retry_after_s: float | None
     realtime_factor: float
+    affinity: str | None = None
 
 
 PictureSource = bytes | Path

@@ -31,6 +31,10 @@ def options(
     ] = "127.0.0.1:50051",
     token: Annotated[str | None, typer.Option(envvar="CHAMELEON_TOKEN", help="Bearer token.")] = None,
     tls: Annotated[bool, typer.Option("--tls", help="Use TLS with the system's certificates.")] = False,
+    affinity: Annotated[
+        str | None,
+        typer.Option(envvar="CHAMELEON_AFFINITY", help="Behind a gateway: the server that has it, as results tell."),
+    ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Standard output is JSON and nothing else.")] = False,
 ) -> None:
-    ctx.obj = Context(address=address, token=token, tls=tls, as_json=as_json)
+    ctx.obj = Context(address=address, token=token, tls=tls, affinity=affinity, as_json=as_json)

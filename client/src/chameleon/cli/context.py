@@ -27,6 +27,11 @@ INTERRUPTED = 130
 _PIPE_COLUMNS = 200  # names are not cut where nothing limits a line
 
 
+def _out() -> Console:
+    """Prints labels and paths as they are: nothing in them is markup."""
+    return Console(width=None if sys.stdout.isatty() else _PIPE_COLUMNS, markup=False, emoji=False)
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Context:
     """The global options. `as_json`: standard output is JSON and nothing else."""
@@ -34,15 +39,18 @@ class Context:
     address: str
     token: str | None
     tls: bool
+    affinity: str | None
     as_json: bool
-    out: Console = field(default_factory=lambda: Console(width=None if sys.stdout.isatty() else _PIPE_COLUMNS))
+    out: Console = field(default_factory=_out)
     err: Console = field(default_factory=lambda: Console(stderr=True))
 
     def run(self, work: Callable[[AsyncChameleon], Awaitable[T]]) -> T:
         """Run `work` with a client; what goes wrong becomes one line and an exit code."""
 
         async def connected() -> T:
-            async with AsyncChameleon(self.address, token=self.token, tls=self.tls) as chameleon:
+            async with AsyncChameleon(
+                self.address, token=self.token, tls=self.tls, affinity=self.affinity
+            ) as chameleon:
                 return await work(chameleon)
 
         try:
@@ -50,7 +58,7 @@ class Context:
         except ChameleonError as error:
             self._fail(error)
         except (OSError, ValueError) as error:
-            self._tell(str(error))
+            self.tell(str(error))
             raise typer.Exit(USAGE_ERROR) from error
         except KeyboardInterrupt:
             raise typer.Exit(INTERRUPTED) from None
@@ -65,10 +73,11 @@ class Context:
     def _fail(self, error: ChameleonError) -> NoReturn:
         if self.as_json:
             typer.echo(json.dumps({"error": error_json(error)}))
-        self._tell(readable(error))
+        self.tell(readable(error))
         raise typer.Exit(SERVICE_ERROR) from error
 
-    def _tell(self, line: str) -> None:
+    def tell(self, line: str) -> None:
+        """Something went wrong: a line on standard error."""
         self.err.print(f"chameleon: {line}", style="red", markup=False, highlight=False, soft_wrap=True)
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -30,7 +30,7 @@ class Deleted:
 
 @sessions.command("list")
 def list_sessions(ctx: typer.Context) -> None:
-    """List sessions, newest first; ended ones for a few minutes."""
+    """List sessions, newest first; ended ones for five minutes, 256 at most. Behind a gateway, one server's."""
     context: Context = ctx.obj
     found = context.run(lambda chameleon: _all(chameleon.list_sessions()))
     context.show(found, lambda: _sessions_table(found))
@@ -66,7 +66,7 @@ def add_garment(
 
 @garments.command("list")
 def list_garments(ctx: typer.Context) -> None:
-    """List garments, newest first."""
+    """List garments, newest first. Behind a gateway, one server's."""
     context: Context = ctx.obj
     found = context.run(lambda chameleon: _all(chameleon.list_garments()))
     context.show(found, lambda: _garments_table(found))
@@ -92,7 +92,7 @@ def capacity(
     ctx: typer.Context,
     unpaced: Annotated[bool, typer.Option("--unpaced", help="For sessions that need not keep up with time.")] = False,
 ) -> None:
-    """How many more sessions could open now."""
+    """How many more sessions could open now. Behind a gateway, on one server."""
     context: Context = ctx.obj
     room = context.run(lambda chameleon: chameleon.capacity(Pacing.UNPACED if unpaced else Pacing.REALTIME))
     context.show(room, lambda: _capacity_line(room))
@@ -103,7 +103,8 @@ async def _all(items: AsyncIterator[T]) -> list[T]:
 
 
 def _sessions_table(rows: list[SessionInfo]) -> Table:
-    table = Table("session", "state", "opened", "video", "garment", "format", "size", box=None)
+    affinity = _affinity_column(rows)
+    table = Table("session", "state", "opened", "video", "garment", "format", "size", *affinity, box=None)
     for row in rows:
         state = row.state.name.lower() + (f" ({row.end_reason.name.lower()})" if row.end_reason else "")
         table.add_row(
@@ -114,15 +115,23 @@ def _sessions_table(rows: list[SessionInfo]) -> Table:
             row.garment,
             row.format.name.lower(),
             f"{row.width}x{row.height}",
+            *(row.affinity for _ in affinity),
         )
     return table
 
 
 def _garments_table(rows: list[Garment]) -> Table:
-    table = Table("garment", "state", "uploaded", "label", box=None)
+    affinity = _affinity_column(rows)
+    table = Table("garment", "state", "uploaded", "label", *affinity, box=None)
     for row in rows:
-        table.add_row(row.name, row.state.name.lower(), _local(row.created), row.display_name)
+        cells = (row.name, row.state.name.lower(), _local(row.created), row.display_name)
+        table.add_row(*cells, *(row.affinity for _ in affinity))
     return table
+
+
+def _affinity_column(rows: Sequence[SessionInfo | Garment]) -> list[str]:
+    """The header of one more column where a gateway told, or none."""
+    return ["affinity"] if any(row.affinity for row in rows) else []
 
 
 def _local(time: datetime) -> str:
@@ -132,4 +141,5 @@ def _local(time: datetime) -> str:
 def _capacity_line(room: Capacity) -> str:
     speed = f", real-time factor {room.realtime_factor:.2f}" if room.realtime_factor else ""
     again = "" if room.retry_after_s is None else f"; ask again in {room.retry_after_s:.0f} s"
-    return f"{room.available} more could open; {room.open} of {room.slots} are open{speed}{again}"
+    where = "" if room.affinity is None else f"; affinity {room.affinity}"
+    return f"{room.available} more could open; {room.open} of {room.slots} are open{speed}{again}{where}"

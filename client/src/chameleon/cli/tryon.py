@@ -14,10 +14,11 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
 from chameleon import tryon
-from chameleon.cli.context import Context
+from chameleon.cli.context import SERVICE_ERROR, Context
 from chameleon.tryon import DEFAULT_PROMPT, PlannedSwitch, SwitchReport, TryOnReport
-from chameleon.types import Chunk, GarmentSource, MediaFormat, Pacing, Policy
+from chameleon.types import Chunk, EndReason, GarmentSource, MediaFormat, Pacing, Policy
 
+_MAX_SEED = (1 << 64) - 1
 _SWITCH = re.compile(r"(?P<at>\d+(\.\d+)?)s?=(?P<garment>.+)")
 
 FormatName = Literal["h264", "jpeg", "raw"]
@@ -52,7 +53,7 @@ def try_on(
         typer.Option(metavar="TIME=GARMENT", help="2s=coat.png: once 2 s of video have come, the coat. Repeatable."),
     ] = None,
     prompt: Annotated[str, typer.Option(help="What the person does.")] = DEFAULT_PROMPT,
-    seed: Annotated[int, typer.Option(min=0, help="0: the service chooses.")] = 0,
+    seed: Annotated[int, typer.Option(min=0, max=_MAX_SEED, help="0: the service chooses.")] = 0,
     seconds: Annotated[
         float | None, typer.Option(help="Length of the video. Default: 5 s more than the last switch.")
     ] = None,
@@ -87,6 +88,9 @@ def try_on(
             )
         )
     context.show({"out": str(out), **_as_dict(report)}, lambda: _summary(report, out))
+    if report.end_reason is not EndReason.COMPLETED:
+        context.tell(f"the session ended early, {report.end_reason.name.lower()}: the video is not whole")
+        raise typer.Exit(SERVICE_ERROR)
 
 
 @contextmanager
@@ -130,6 +134,9 @@ def _as_dict(report: TryOnReport) -> dict[str, object]:
 def _summary(report: TryOnReport, out: Path) -> Group:
     facts = Table.grid(padding=(0, 2))
     facts.add_row("video", f"{out}: {report.frames} frames, {report.video_s:.1f} s, {report.media_bytes / 1e6:.2f} MB")
+    facts.add_row("session", report.session.name)
+    if report.session.affinity is not None:
+        facts.add_row("affinity", report.session.affinity)
     facts.add_row("seed", str(report.session.seed))
     facts.add_row("time to first frame", f"{report.time_to_first_frame_s:.3f} s")
     if report.frames_per_second is not None and report.realtime_factor is not None:

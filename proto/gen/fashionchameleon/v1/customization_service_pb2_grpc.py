@@ -29,7 +29,10 @@ class CustomizationServiceStub:
     """A photo of a person and a picture of a garment in; a live video of that person wearing it out. While the video runs
     the garment is switched, and the person goes on moving.
 
-    Every error carries one google.rpc.ErrorInfo (domain "fashionchameleon") and the detail that fits its code.
+    Every error carries one google.rpc.ErrorInfo (domain "fashionchameleon") and the detail that fits its code. Any call may
+    end with INVALID_ARGUMENT (BadRequest names every faulty field, with its limit), UNAUTHENTICATED (TOKEN_INVALID),
+    RESOURCE_EXHAUSTED (RPC_LIMIT, with RetryInfo) and INTERNAL (with the number of an incident, for the server's log); each
+    names the others.
     """
 
     def __init__(self, channel):
@@ -84,13 +87,17 @@ class CustomizationServiceServicer:
     """A photo of a person and a picture of a garment in; a live video of that person wearing it out. While the video runs
     the garment is switched, and the person goes on moving.
 
-    Every error carries one google.rpc.ErrorInfo (domain "fashionchameleon") and the detail that fits its code.
+    Every error carries one google.rpc.ErrorInfo (domain "fashionchameleon") and the detail that fits its code. Any call may
+    end with INVALID_ARGUMENT (BadRequest names every faulty field, with its limit), UNAUTHENTICATED (TOKEN_INVALID),
+    RESOURCE_EXHAUSTED (RPC_LIMIT, with RetryInfo) and INTERNAL (with the number of an incident, for the server's log); each
+    names the others.
     """
 
     def CreateSession(self, request, context):
         """Opens a session and holds its place on the engine; the video comes with StreamVideo or Interact.
-        Idempotent by `request_id`. Errors: INVALID_ARGUMENT, NOT_FOUND (GARMENT_NOT_FOUND), RESOURCE_EXHAUSTED
-        (SESSION_CAPACITY with RetryInfo, TENANT_QUOTA with QuotaFailure), UNAVAILABLE (DRAINING, ENGINE_DOWN).
+        Idempotent by `request_id`. Errors: NOT_FOUND (GARMENT_NOT_FOUND), ALREADY_EXISTS (REQUEST_ID_REUSED),
+        FAILED_PRECONDITION (GARMENT_NOT_READY), RESOURCE_EXHAUSTED (SESSION_CAPACITY with RetryInfo, TENANT_QUOTA with
+        QuotaFailure), UNAVAILABLE (DRAINING, ENGINE_DOWN; both with RetryInfo).
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -104,7 +111,7 @@ class CustomizationServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def ListSessions(self, request, context):
-        """Lists the caller's sessions, newest first; ended ones for a few minutes.
+        """Lists the caller's sessions, newest first; those that ended for five minutes, the newest 256 of all callers at most.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -121,7 +128,7 @@ class CustomizationServiceServicer:
         """Streams a session's video, paced to real time unless the session is unpaced, from the start or from a cursor. One
         stream a session: a second one takes over and the first ends with ABORTED (STREAM_TAKEN_OVER).
         Errors: NOT_FOUND (SESSION_NOT_FOUND), FAILED_PRECONDITION (SESSION_ENDED), OUT_OF_RANGE (CURSOR_EXPIRED,
-        CURSOR_AHEAD), ABORTED (SESSION_LOST, behind Ended, which says why).
+        CURSOR_AHEAD), ABORTED (SESSION_LOST, behind Ended, which says why; STREAM_TAKEN_OVER; STREAM_UNREAD).
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -131,7 +138,8 @@ class CustomizationServiceServicer:
         """The same in both directions on one stream: open or attach first, then switch garments, grant playout credits,
         pause, resume, stop. A client that closes its half goes on receiving. A switch that is refused is answered by
         SwitchRejected and the stream goes on; a message the protocol does not allow ends it. The errors of CreateSession
-        and StreamVideo, and INVALID_ARGUMENT (FIRST_ACTION_INVALID, ACTION_NOT_FIRST, ACTION_REQUIRED).
+        and StreamVideo, INVALID_ARGUMENT (FIRST_ACTION_INVALID, ACTION_NOT_FIRST, ACTION_REQUIRED) and DEADLINE_EXCEEDED
+        (FIRST_ACTION_TIMEOUT).
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -139,8 +147,9 @@ class CustomizationServiceServicer:
 
     def SwitchGarment(self, request, context):
         """Switches the garment of a running session, for a caller that does not hold its stream. Answers when the switch is
-        accepted; the stream carries SwitchApplied. Idempotent by `event_id`. Errors: INVALID_ARGUMENT, NOT_FOUND
-        (SESSION_NOT_FOUND, GARMENT_NOT_FOUND), FAILED_PRECONDITION (SESSION_ENDED).
+        accepted; the stream carries SwitchApplied. Idempotent by `event_id`. Errors: NOT_FOUND (SESSION_NOT_FOUND,
+        GARMENT_NOT_FOUND), ALREADY_EXISTS (EVENT_ID_REUSED), FAILED_PRECONDITION (SESSION_ENDED, GARMENT_NOT_READY),
+        RESOURCE_EXHAUSTED (TOO_MANY_SWITCHES with RetryInfo).
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -208,7 +217,10 @@ class CustomizationService:
     """A photo of a person and a picture of a garment in; a live video of that person wearing it out. While the video runs
     the garment is switched, and the person goes on moving.
 
-    Every error carries one google.rpc.ErrorInfo (domain "fashionchameleon") and the detail that fits its code.
+    Every error carries one google.rpc.ErrorInfo (domain "fashionchameleon") and the detail that fits its code. Any call may
+    end with INVALID_ARGUMENT (BadRequest names every faulty field, with its limit), UNAUTHENTICATED (TOKEN_INVALID),
+    RESOURCE_EXHAUSTED (RPC_LIMIT, with RetryInfo) and INTERNAL (with the number of an incident, for the server's log); each
+    names the others.
     """
 
     @staticmethod

@@ -27,6 +27,7 @@ if _version_not_supported:
 
 class GarmentServiceStub:
     """Garments, uploaded once and worn many times. Each is encoded on arrival, so that a switch to it costs no encoding.
+    Errors that any call may end with: see CustomizationService.
     """
 
     def __init__(self, channel):
@@ -59,11 +60,14 @@ class GarmentServiceStub:
 
 class GarmentServiceServicer:
     """Garments, uploaded once and worn many times. Each is encoded on arrival, so that a switch to it costs no encoding.
+    Errors that any call may end with: see CustomizationService.
     """
 
     def CreateGarment(self, request, context):
         """Uploads a product picture. The name derives from the content: the same picture gives the same garment.
-        Safe to retry. Errors: INVALID_ARGUMENT (IMAGE_*), RESOURCE_EXHAUSTED (GARMENT_CAPACITY).
+        Safe to retry. Errors: INVALID_ARGUMENT (IMAGE_*), ALREADY_EXISTS (REQUEST_ID_REUSED), RESOURCE_EXHAUSTED
+        (GARMENT_CAPACITY with QuotaFailure, GARMENT_MEMORY), FAILED_PRECONDITION (GARMENT_NOT_READY: it could not be
+        encoded), UNAVAILABLE (ENGINE_DOWN).
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -123,6 +127,7 @@ def add_GarmentServiceServicer_to_server(servicer, server):
  # This class is part of an EXPERIMENTAL API.
 class GarmentService:
     """Garments, uploaded once and worn many times. Each is encoded on arrival, so that a switch to it costs no encoding.
+    Errors that any call may end with: see CustomizationService.
     """
 
     @staticmethod
