@@ -78,7 +78,11 @@ class Telemetry:
             registry, "chameleon_stage_seconds", "Time in each stage of a chunk.", _STAGE_BUCKETS, "stage"
         )
         self._switch = _histogram(
-            registry, "chameleon_switch_seconds", "From a switch's request until this stage.", _SWITCH_BUCKETS, "stage"
+            registry,
+            "chameleon_switch_seconds",
+            "From a switch's request, or when it was due and the session ran, until this stage.",
+            _SWITCH_BUCKETS,
+            "stage",
         )
         self._realtime_factor = _histogram(
             registry,

@@ -13,21 +13,24 @@ from collections.abc import Callable, Mapping
 from contract.geometry import StudentGeometry
 from contract.schedule import DenoisingSchedule
 from service.core.admission import Capacity, ChunkCost, capacity
+from service.core.ended import EndedSessions
 from service.core.errors import FailedPrecondition, NotFound, ResourceExhausted, Unavailable
-from service.core.events import EndReason, Pacing, SessionConfig, SessionView, State, Switch, SwitchAccepted
+from service.core.events import ChunkInfo, EndReason, Pacing, SessionConfig, SessionView, State, Switch, SwitchAccepted
 from service.core.lane import Lane
 from service.core.session import Session
 from service.core.steps import Effect, Release, Step, StepKind
 
 ENGINE_GRACE_S = 60.0
-"""How long sessions outlive an engine that is down."""
-ENDED_SESSIONS_KEPT = 256
+IDLE_TIMEOUT_S = 600.0
 
 
 class Core:
     """Owns every session. `blocks` sessions fit; `student_width` and `decoder_width` calls run at once on each lane.
 
-    `chunk_cost_s`: of the full engine, measured at its start; 0: only blocks count until the first chunk is done.
+    Args:
+        chunk_cost_s: of the full engine, measured at its start; 0: only blocks count until the first chunk is done.
+        engine_grace_s: how long sessions outlive an engine that is down.
+        idle_timeout_s: how long a client that is there may keep its session from going on.
     """
 
     def __init__(
@@ -38,14 +41,17 @@ class Core:
         blocks: int,
         max_sessions_per_tenant: int | None = None,
         chunk_cost_s: float = 0.0,
+        engine_grace_s: float = ENGINE_GRACE_S,
+        idle_timeout_s: float = IDLE_TIMEOUT_S,
         student_width: int = 4,
         decoder_width: int = 2,
     ) -> None:
         self.geometry = geometry
         self._schedule = schedule
         self._sessions: dict[str, Session] = {}
-        self._ended: dict[str, SessionView] = {}
+        self._ended = EndedSessions()
         self._max_per_tenant = max_sessions_per_tenant
+        self._engine_grace_s, self._idle_timeout_s = engine_grace_s, idle_timeout_s
         self._blocks = blocks
         self._free = list(range(blocks - 1, -1, -1))
         self._clearing: set[int] = set()
@@ -74,31 +80,35 @@ class Core:
         """No session lives and no block is leased."""
         return len(self._free) == self._blocks
 
-    def open(self, session_id: str, config: SessionConfig, *, now: float, created_s: float) -> SessionView:
-        """Admit a session and lease it a block.
+    def check_room(self, tenant: str, pacing: Pacing, now: float) -> None:
+        """What `open` would refuse now.
 
         Raises:
             Unavailable: draining, or the engine is down.
             ResourceExhausted: no block, no engine time, or the tenant's quota.
         """
-        assert session_id not in self._sessions
         if self._drain_deadline_s is not None:
             raise Unavailable("DRAINING", "the server is shutting down", retry_after_s=1.0)
         if self._engine_down_since_s is not None:
             raise Unavailable("ENGINE_DOWN", "the engine is restarting", retry_after_s=5.0)
-        if self._max_per_tenant is not None and self._tenant_sessions(config.tenant) >= self._max_per_tenant:
+        if self._max_per_tenant is not None and self._tenant_sessions(tenant) >= self._max_per_tenant:
             raise ResourceExhausted(
                 "TENANT_QUOTA",
                 f"the tenant has {self._max_per_tenant} sessions open, its limit",
-                resource=config.tenant,
+                resource=tenant,
             )
-        room = self.capacity(config.pacing, now)
+        room = self.capacity(pacing, now)
         if not room.available:
             raise ResourceExhausted(
                 "SESSION_CAPACITY",
                 f"{room.open} of {room.slots} sessions are open and the engine keeps up no more",
                 retry_after_s=room.retry_after_s,
             )
+
+    def open(self, session_id: str, config: SessionConfig, *, now: float, created_s: float) -> SessionView:
+        """Admit a session and lease it a block, or raise what `check_room` does."""
+        assert session_id not in self._sessions
+        self.check_room(config.tenant, config.pacing, now)
         session = Session(
             session_id=session_id,
             block=self._free.pop(),
@@ -107,6 +117,7 @@ class Core:
             schedule=self._schedule,
             now=now,
             created_s=created_s,
+            idle_timeout_s=self._idle_timeout_s,
             effects=self._effects,
         )
         self._sessions[session_id] = session
@@ -129,13 +140,13 @@ class Core:
     def view(self, session_id: str) -> SessionView:
         if session_id in self._sessions:
             return self._sessions[session_id].view()
-        if session_id in self._ended:
-            return self._ended[session_id]
+        if (ended := self._ended.get(session_id)) is not None:
+            return ended
         raise NotFound("SESSION_NOT_FOUND", f"no session {session_id}", resource=session_id)
 
     def views(self) -> list[SessionView]:
         """Newest first, the last ended ones included."""
-        views = [*self._ended.values(), *(s.view() for s in self._sessions.values())]
+        views = [*self._ended.views(), *(s.view() for s in self._sessions.values())]
         return sorted(views, key=lambda view: (view.created_s, view.id), reverse=True)
 
     def opened(self, session_id: str, now: float) -> None:
@@ -178,13 +189,13 @@ class Core:
 
         self._with(session_id, leave)
 
-    def sent(self, session_id: str, sequence: int, pts_s: float, now: float) -> bool:
+    def sent(self, session_id: str, info: ChunkInfo, now: float) -> bool:
         """A chunk was written to the stream; True if after its time."""
         late = False
 
         def note(session: Session) -> None:
             nonlocal late
-            late = session.playout.chunk_sent(sequence, pts_s, now)
+            late = session.chunk_sent(info, now)
 
         self._with(session_id, note)
         self.late_chunks += late
@@ -196,6 +207,7 @@ class Core:
 
     def pause(self, session_id: str) -> None:
         self._session(session_id).pause()
+        self._touch(session_id)
 
     def resume(self, session_id: str) -> None:
         self._session(session_id).resume()
@@ -209,7 +221,7 @@ class Core:
     def engine_down(self, now: float) -> None:
         if self._engine_down_since_s is None:
             self._engine_down_since_s = now
-            self._wake_at(now + ENGINE_GRACE_S, "")
+            self._wake_at(now + self._engine_grace_s, "")
 
     def engine_up(self, *, kept: bool) -> None:
         """`kept`: the blocks still hold what they held; otherwise running sessions cannot go on."""
@@ -276,14 +288,14 @@ class Core:
         while self._timers and self._timers[0][0] <= now:
             _, session_id = heapq.heappop(self._timers)
             if session_id in self._sessions:
-                session = self._sessions[session_id]
-                if session.detach_deadline_s is not None and session.detach_deadline_s <= now:
-                    session.end(EndReason.ABANDONED)
+                self._sessions[session_id].timer_rang(now)
                 self._touch(session_id)
+        self._ended.forget(now)
         if self._drain_deadline_s is not None and now >= self._drain_deadline_s:
             self._end_all(EndReason.DRAINED, "the server shut down")
-        if self._engine_down_since_s is not None and now >= self._engine_down_since_s + ENGINE_GRACE_S:
-            self._end_all(EndReason.LOST, f"ENGINE_DOWN: the engine did not come back within {ENGINE_GRACE_S:.0f} s")
+        if self._engine_down_since_s is not None and now >= self._engine_down_since_s + self._engine_grace_s:
+            message = f"ENGINE_DOWN: the engine did not come back within {self._engine_grace_s:g} s"
+            self._end_all(EndReason.LOST, message)
 
     def next_wake_s(self) -> float | None:
         return self._timers[0][0] if self._timers else None
@@ -336,8 +348,10 @@ class Core:
                 session.end(EndReason.COMPLETED)
             if session.state is State.ENDED:
                 if not session.in_flight:
-                    self._release(session)
+                    self._release(session, now)
                 continue
+            session.note_hold(now)
+            self._wake_at(session.hold.wake_s(), session.id)
             if session.student_ready(now):
                 self._student.push(session.id, session.student_deadline_s(), background=session.background)
             elif (wake_s := session.paced_start_s()) is not None and now < wake_s != session.wake_s:
@@ -346,12 +360,10 @@ class Core:
             if session.decoder_ready():
                 self._decoder.push(session.id, session.decoder_deadline_s(), background=session.background)
 
-    def _release(self, session: Session) -> None:
+    def _release(self, session: Session, now: float) -> None:
         """A cancelled call may still write: the block is cleared only now that nothing is in flight."""
         del self._sessions[session.id]
-        self._ended[session.id] = session.view()
-        if len(self._ended) > ENDED_SESSIONS_KEPT:
-            del self._ended[next(iter(self._ended))]
+        self._wake_at(self._ended.add(session.view(), now), "")
         self._clearing.add(session.block)
         self._effects += [session.clear_effect(), Release(session_id=session.id)]
 

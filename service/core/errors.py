@@ -9,7 +9,8 @@ ServiceError
 ├── ResourceExhausted      no place, quota
 ├── Unavailable            draining, engine down: try again
 ├── Aborted                the session's state is lost, or another stream took over
-└── PermissionDenied / Unauthenticated
+├── DeadlineExceeded       the caller kept the service waiting
+└── Unauthenticated
 """
 
 from __future__ import annotations
@@ -22,9 +23,9 @@ class Code(IntEnum):
     """google.rpc.Code, as far as the service uses it."""
 
     INVALID_ARGUMENT = 3
+    DEADLINE_EXCEEDED = 4
     NOT_FOUND = 5
     ALREADY_EXISTS = 6
-    PERMISSION_DENIED = 7
     RESOURCE_EXHAUSTED = 8
     FAILED_PRECONDITION = 9
     ABORTED = 10
@@ -99,8 +100,8 @@ class Aborted(ServiceError):
     code = Code.ABORTED
 
 
-class PermissionDenied(ServiceError):
-    code = Code.PERMISSION_DENIED
+class DeadlineExceeded(ServiceError):
+    code = Code.DEADLINE_EXCEEDED
 
 
 class Unauthenticated(ServiceError):

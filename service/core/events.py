@@ -149,12 +149,15 @@ class SwitchAccepted:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SwitchApplied:
+    """`since_s`, on the core's clock: since when only the service held it up, for it was due and the session ran."""
+
     event_id: str
     cursor: Cursor
     sequence: int
     pts_s: float
     first_frame: int
     waited_s: float
+    since_s: float
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

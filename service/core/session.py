@@ -12,24 +12,14 @@ next segment waits for the last frame.
 from __future__ import annotations
 
 from dataclasses import replace
-from enum import Enum, auto
 
-from contract.cache_plan import (
-    CacheState,
-    ChunkPlan,
-    PassPlan,
-    Policy,
-    PrefillPlan,
-    Role,
-    plan_chunk,
-    plan_start,
-    plan_switch,
-)
+from contract.cache_plan import Policy
 from contract.geometry import StudentGeometry
-from contract.schedule import DenoisingSchedule, Pass
+from contract.schedule import DenoisingSchedule
 from service.core.decoding import Chunk, Decoding
 from service.core.errors import FailedPrecondition
 from service.core.events import (
+    ChunkInfo,
     Cursor,
     Draining,
     Ended,
@@ -40,11 +30,12 @@ from service.core.events import (
     State,
     Switch,
     SwitchAccepted,
-    SwitchApplied,
     Timings,
 )
+from service.core.hold import Hold
 from service.core.machine import Input, transition
 from service.core.pacing import Playout
+from service.core.passes import Passes, Phase
 from service.core.steps import (
     BeginSegment,
     ClearBlock,
@@ -60,16 +51,12 @@ from service.core.switches import PendingSwitch, Switches
 ATTACH_GRACE_S = 30.0
 
 
-class Phase(Enum):
-    CONDITIONS = auto()
-    PREFILL = auto()
-    BOUNDARY = auto()
-    DENOISE = auto()
-    COMMIT = auto()
-
-
 class Session:
-    """State of one session. Methods append to `effects`; `steps` says what could run."""
+    """State of one session. Methods append to `effects`; `steps` says what could run.
+
+    Args:
+        idle_timeout_s: how long its client may hold it; see `Hold`.
+    """
 
     def __init__(
         self,
@@ -81,6 +68,7 @@ class Session:
         schedule: DenoisingSchedule,
         now: float,
         created_s: float,
+        idle_timeout_s: float,
         effects: list[Effect],
     ) -> None:
         self.id = session_id
@@ -94,9 +82,9 @@ class Session:
         self.draining = False
         self.wake_s = 0.0
         """The last time asked of the timer, so that it is asked once."""
+        self.hold = Hold(limit_s=idle_timeout_s)
         self._geometry = geometry
-        self._passes = schedule.denoising_passes()
-        self._clean_pass = schedule.clean_pass()
+        self._passes = Passes(geometry, schedule)
         self._created_s = created_s
         self._effects = effects
         self.playout = Playout(
@@ -108,16 +96,11 @@ class Session:
         self.prompt = config.prompt
         self.phase = Phase.CONDITIONS
         self.phase_since_s = now
-        self._cache = CacheState(geometry=geometry)
-        self._prefill: PrefillPlan | None = plan_start(geometry)
-        self._plan: ChunkPlan | None = None
-        self._pass_index = 0
         self._chunk_began_s = self._student_took_s = 0.0
         self._chunk: Chunk | None = None
-        self._restart_next = True
-        self._applying: PendingSwitch | None = None
         self._awaiting_reference = False
         self._next_frame = 0
+        self._sent_s = 0.0
         self._segment_timings = Timings()
 
     # What the session looks like
@@ -137,7 +120,7 @@ class Session:
     @property
     def window_full(self) -> bool:
         """Its chunks cost as much as chunks can."""
-        return self._cache.full
+        return self._passes.cache.full
 
     @property
     def background(self) -> bool:
@@ -161,7 +144,7 @@ class Session:
             height=self._geometry.frame_height,
             frames_per_second=self._fps,
             generated_s=self.next_pts_s,
-            next=Cursor(segment=max(0, self._cache.segment), chunk=self._cache.chunk),
+            next=Cursor(segment=max(0, self._passes.cache.segment), chunk=self._passes.cache.chunk),
             end_reason=self.end_reason,
         )
 
@@ -181,21 +164,21 @@ class Session:
 
     def student_step(self, step_id: int) -> Step:
         """The step that `student_ready` announced; it is in flight from here on."""
-        plan, kind, sigma_pass, conditions = self._student_work()
+        work, place = self._passes.work(self.phase), self._passes.place
         step = Step(
             id=step_id,
             session_id=self.id,
             block=self.block,
-            kind=kind,
+            kind=work.kind,
             deadline_s=self._deadline_s(self.phase_since_s),
             runnable_s=self.phase_since_s,
-            sequence=self._sequence_worked_on(kind),
-            segment=self._plan.segment if self._plan else self._cache.segment,
-            chunk=self._plan.chunk if self._plan else self._cache.chunk,
-            plan=plan,
-            conditions=conditions,
-            sigma_pass=sigma_pass,
-            last=kind is StepKind.DENOISE and self._pass_index == len(self._passes) - 1,
+            sequence=self._sequence_worked_on(work.kind),
+            segment=place.segment,
+            chunk=place.chunk,
+            plan=work.plan,
+            conditions=work.conditions,
+            sigma_pass=work.sigma_pass,
+            last=work.last,
         )
         self.in_flight[step.id] = step
         return step
@@ -223,18 +206,13 @@ class Session:
         if step.kind is StepKind.DECODE:
             self._decoded(step, seconds, queued, now)
         elif step.kind is StepKind.PREFILL:
-            assert self._prefill is not None
-            self._cache = self._prefill.after
-            self._restart_next = self._prefill.restarts_video
-            self._prefill = None
+            self._passes.prefilled()
             self._segment_timings = replace(self._segment_timings, prefill=seconds, queue=queued)
             self._enter(Phase.BOUNDARY, now)
         elif step.kind is StepKind.DENOISE:
             self._denoised(step, seconds, queued, now)
         else:
-            assert self._plan is not None
-            self._cache = self._plan.after
-            self._plan = None
+            self._passes.committed()
             self._student_took_s = now - self._chunk_began_s
             self._enter(Phase.BOUNDARY, now)
 
@@ -266,6 +244,25 @@ class Session:
     def resume(self) -> None:
         self.state = transition(self.state, Input.RESUME)
 
+    def note_hold(self, now: float) -> None:
+        """After any input: whether the session waits for nobody but its client."""
+        at_rest = self.phase is Phase.BOUNDARY and self.generates and not self._decoding
+        held = at_rest and (self._complete() or not self.playout.has_room)
+        self.hold.note(held=held or self.state is State.PAUSED, attached=self.playout.attached, now=now)
+
+    def timer_rang(self, now: float) -> None:
+        """End if the reader, or what it should do, has been waited for long enough."""
+        if self.detach_deadline_s is not None and self.detach_deadline_s <= now:
+            self.end(EndReason.ABANDONED)
+        elif self.hold.over(now):
+            message = f"for {self.hold.limit_s:g} s it was paused, without credits or unread"
+            self.end(EndReason.ABANDONED, message)
+
+    def chunk_sent(self, info: ChunkInfo, now: float) -> bool:
+        """True if it came after its time."""
+        self._sent_s = max(self._sent_s, info.pts_s + info.duration_s)
+        return self.playout.chunk_sent(info.sequence, info.pts_s, now)
+
     def drain(self, grace_s: float) -> None:
         if self.state is State.ENDED or self.draining:
             return
@@ -282,7 +279,7 @@ class Session:
         self.end_reason = reason
         self.detach_deadline_s = None
         self._decoding.clear()
-        ended = Ended(reason=reason, message=message, generated_s=self.next_pts_s)
+        ended = Ended(reason=reason, message=message, generated_s=self._sent_s)
         self._effects.append(Emit(session_id=self.id, event=ended))
 
     def finished(self) -> bool:
@@ -304,7 +301,11 @@ class Session:
         if self.state is State.ENDED:
             raise FailedPrecondition("SESSION_ENDED", "the session has ended", resource=self.id)
         return self.switches.accept(
-            switch, earliest_sequence=self.playout.started, now=now, retry_after_s=self.playout.chunk_s
+            switch,
+            earliest_sequence=self.playout.started,
+            pts_s=self.next_pts_s,
+            now=now,
+            retry_after_s=self.playout.chunk_s,
         )
 
     # Inside
@@ -325,76 +326,61 @@ class Session:
             return self._chunk.sequence
         return self.playout.started - (kind is StepKind.COMMIT)
 
-    def _student_work(self) -> tuple[PassPlan, StepKind, Pass | None, tuple[Role, ...]]:
-        if self.phase is Phase.PREFILL:
-            assert self._prefill is not None
-            return self._prefill.condition_pass, StepKind.PREFILL, None, self._prefill.conditions
-        assert self._plan is not None
-        if self.phase is Phase.COMMIT:
-            return self._plan.commit, StepKind.COMMIT, self._clean_pass, ()
-        plan = self._plan.denoise if self._pass_index == 0 else replace(self._plan.denoise, moves=())
-        return plan, StepKind.DENOISE, self._passes[self._pass_index], ()
-
     def _complete(self) -> bool:
         return self.next_pts_s >= self.config.max_duration_s
 
     def _leave_boundary(self, now: float) -> None:
-        if self._complete() or self._awaiting_reference:
+        # While the reader has no room, a switch would only cost passes that a later one makes useless.
+        if self._complete() or self._awaiting_reference or not self.playout.has_room:
             return
         may_start = self.playout.may_start(self.next_pts_s, now) and not self._decoding.behind
         # A segment that is prefilled and may start does start: switches that keep coming cannot hold the stream up.
-        if (due := self.switches.due(self.next_pts_s)) and not (self._applying and may_start):
+        if (due := self.switches.due()) and not (self.switches.applying and may_start):
             self._begin_switch(due, now)
         elif may_start:
             self._begin_chunk(now)
 
     def _begin_chunk(self, now: float) -> None:
-        self._plan = plan_chunk(self._cache)
-        frame_count = self._geometry.video_frames(first_chunk_of_segment=self._restart_next)
-        cursor = Cursor(segment=self._plan.segment, chunk=self._plan.chunk)
-        sequence = self.playout.started
-        applied = None
-        if self._applying is not None:
-            applied = SwitchApplied(
-                event_id=self._applying.switch.event_id,
-                cursor=cursor,
-                sequence=sequence,
-                pts_s=self.next_pts_s,
-                first_frame=self._next_frame,
-                waited_s=now - self._applying.accepted_s,
-            )
-            self._applying = None
+        first_frame, sequence, place = self._next_frame, self.playout.started, self._passes.place
+        frame_count = self._geometry.video_frames(first_chunk_of_segment=self._passes.restarts_video)
+        applied = self.switches.applied(
+            cursor=place,
+            sequence=sequence,
+            pts_s=self.next_pts_s,
+            first_frame=first_frame,
+            now=now,
+            ran_since_s=self.hold.ended_s,
+        )
         self._chunk = Chunk(
             sequence=sequence,
-            cursor=cursor,
-            first_frame=self._next_frame,
+            cursor=place,
+            first_frame=first_frame,
             frame_count=frame_count,
             garment=self.garment,
-            restarts_decoder=self._restart_next,
+            restarts_decoder=self._passes.restarts_video,
             applied=applied,
             timings=self._segment_timings,
         )
         self._segment_timings = Timings()
-        self._restart_next = False
-        self._pass_index = 0
+        self._passes.begin_chunk()
         self._chunk_began_s = now
         self.playout.started += 1
         self._next_frame += frame_count
+        self.switches.boundary_moved(self.next_pts_s, now)
         self._enter(Phase.DENOISE, now)
 
     def _denoised(self, step: Step, seconds: float, queued: float, now: float) -> None:
         assert self._chunk is not None
         timings = self._chunk.timings
         self._chunk.timings = replace(timings, denoise=timings.denoise + seconds, queue=timings.queue + queued)
-        self._pass_index += 1
+        self._passes.denoised()
         if not step.last:
             self._enter(Phase.DENOISE, now)
             return
         self._decoding.push(self._chunk, now)
         self._chunk = None
-        due = self.switches.due(self.next_pts_s)
+        due = self.switches.due()
         if due and (due.switch.policy or self.config.policy).restarts_video:
-            self._plan = None  # this chunk's keys would be withdrawn at once: no clean pass for it
             self._begin_switch(due, now)
         else:
             self._enter(Phase.COMMIT, now)
@@ -407,10 +393,9 @@ class Session:
             self._effects.append(EncodeReference(session_id=self.id))
 
     def _begin_switch(self, due: PendingSwitch, now: float) -> None:
-        self.switches.take(due, pts_s=self.next_pts_s, instead_of=self._applying)
+        self.switches.begin(due)
         policy: Policy = due.switch.policy or self.config.policy
-        self._prefill = plan_switch(self._cache, policy)
-        self._applying = due
+        self._passes.begin_segment(policy)
         self.garment = due.switch.garment
         self.prompt = due.switch.prompt or self.prompt
         self._effects.append(BeginSegment(session_id=self.id, event_id=due.switch.event_id))

@@ -152,7 +152,7 @@ class Simulation:
                 if session_id not in self.ended_s:
                     self.told[session_id] += [*before, info]
                 if session_id not in self.unread:
-                    late = core.sent(session_id, info.sequence, info.pts_s, self.now)
+                    late = core.sent(session_id, info, self.now)
                     if self.watcher is not None:
                         self.watcher.chunk_sent(session_id, info, late)
             case ClearBlock(block=block):

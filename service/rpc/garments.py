@@ -30,8 +30,7 @@ class GarmentServicer(garment_service_pb2_grpc.GarmentServiceServicer):
         owner = tenant.current.get()
 
         async def create() -> GarmentView:
-            new = await self._intake.new_garment(request)
-            return await self._garments.create(owner, new.picture, new.rgb, new.display_name)
+            return await self._garments.create(owner, await self._intake.new_garment(request))
 
         view = await answer_once(self._created, self._intake, owner, request, create)
         return pb.CreateGarmentResponse(garment=convert.garment(view))

@@ -1,4 +1,4 @@
-"""From requests to the service's nouns: checks everything, decodes pictures, stores uploaded garments."""
+"""From requests to the service's nouns: checks everything, decodes pictures."""
 
 from __future__ import annotations
 
@@ -22,6 +22,7 @@ from service.media.picture import PictureError, decode_picture, fit_crop, fit_pa
 from service.rpc import limits
 from service.rpc.idempotency import Answers, Key
 from service.rpc.limits import Findings
+from service.runtime.garments import NewGarment
 from service.runtime.orchestrator import Orchestrator
 
 T = TypeVar("T")
@@ -30,12 +31,12 @@ Fit = Callable[[Rgb, int, int], Rgb]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class NewGarment:
-    """A garment's picture, as uploaded and frame-sized."""
+class NewSession:
+    """What was asked for: the person [H, W, 3], frame-sized, and the garment if it came as a picture."""
 
-    picture: bytes
-    rgb: Rgb
-    display_name: str = ""
+    config: SessionConfig
+    person: Rgb
+    garment: NewGarment | None
 
 
 class Intake:
@@ -48,15 +49,13 @@ class Intake:
         self._orchestrator = orchestrator
         self._threads = threads
 
-    async def session(
-        self, tenant: str, request: pb.CreateSessionRequest, *, within: str = ""
-    ) -> tuple[SessionConfig, Rgb]:
-        """The session asked for, and the person [H, W, 3], frame-sized."""
+    async def session(self, tenant: str, request: pb.CreateSessionRequest, *, within: str = "") -> NewSession:
+        """The session asked for; before a picture is decoded, also raises what `Orchestrator.check_session` does."""
         findings = Findings(within)
         limits.request_id(findings, request.request_id)
         config = SessionConfig(
             tenant=tenant,
-            garment="",
+            garment=self._garment_named(findings, request.garment),
             prompt=self._prompt(findings, request.prompt),
             seed=limits.seed(request.seed),
             format=limits.media_format(findings, request.output.format),
@@ -66,38 +65,39 @@ class Intake:
             max_duration_s=limits.max_duration_s(findings, _duration(request, "max_duration")),
             detach_grace_s=limits.detach_grace_s(findings, _duration(request, "detach_grace")),
         )
+        if not findings:
+            self._orchestrator.check_session(config)
         person, garment = await asyncio.gather(
             self._picture(findings, "person.data", request.person, fit_crop),
-            self._garment(findings, request.garment),
+            self._garment_brought(findings, request.garment),
         )
         findings.raise_any()
         assert person is not None
-        return replace(config, garment=self._store(tenant, garment)), person
+        return NewSession(config=replace(config, garment=_id(config.garment, garment)), person=person, garment=garment)
 
-    async def switch(self, tenant: str, request: pb.GarmentSwitch, *, within: str = "") -> Switch:
+    async def switch(self, request: pb.GarmentSwitch, *, within: str = "") -> tuple[Switch, NewGarment | None]:
+        """The switch asked for, and its garment if it came as a picture."""
         findings = Findings(within)
         event_id = limits.event_id(findings, request.event_id)
         prompt = self._prompt(findings, request.prompt) if request.prompt else None
         policy = limits.policy(findings, request.policy)
         not_before_s = limits.not_before_s(findings, _duration(request, "not_before"))
-        garment = await self._garment(findings, request.garment)
+        name = self._garment_named(findings, request.garment)
+        garment = await self._garment_brought(findings, request.garment)
         findings.raise_any()
-        return Switch(
-            event_id=event_id,
-            garment=self._store(tenant, garment),
-            prompt=prompt,
-            policy=policy,
-            not_before_s=not_before_s,
+        switch = Switch(
+            event_id=event_id, garment=_id(name, garment), prompt=prompt, policy=policy, not_before_s=not_before_s
         )
+        return switch, garment
 
     async def new_garment(self, request: garment_service_pb2.CreateGarmentRequest) -> NewGarment:
         findings = Findings()
         limits.request_id(findings, request.request_id)
         name = limits.display_name(findings, request.display_name)
-        rgb = await self._picture(findings, "picture.data", request.picture, fit_pad_white)
+        new = await self._new_garment(findings, "picture.data", request.picture, name)
         findings.raise_any()
-        assert rgb is not None
-        return NewGarment(picture=request.picture.data, rgb=rgb, display_name=name)
+        assert new is not None
+        return new
 
     async def digest(self, request: Message) -> bytes:
         """Of the request's content, for idempotency."""
@@ -111,23 +111,26 @@ class Intake:
             token_count=self._orchestrator.token_count,
         )
 
-    async def _garment(self, findings: Findings, source: pb.GarmentSource) -> str | NewGarment | None:
-        """A garment's id or a new one; None with findings."""
+    def _garment_named(self, findings: Findings, source: pb.GarmentSource) -> str:
+        """A garment's id; empty with findings, or if it comes as a picture."""
         match source.WhichOneof("source"):
             case "garment":
                 return limits.resource_id(findings, "garment.garment", "garments", source.garment)
-            case "picture":
-                rgb = await self._picture(findings, "garment.picture.data", source.picture, fit_pad_white)
-                return None if rgb is None else NewGarment(picture=source.picture.data, rgb=rgb)
-        findings.add("garment", "must name a garment or bring a picture", "GARMENT_REQUIRED")
-        return None
+            case None:
+                findings.add("garment", "must name a garment or bring a picture", "GARMENT_REQUIRED")
+        return ""
 
-    def _store(self, tenant: str, garment: str | NewGarment | None) -> str:
-        """The garment's id; a new one is encoded from here on."""
-        assert garment is not None
-        if isinstance(garment, str):
-            return garment
-        return self._orchestrator.garments.add(tenant, garment.picture, garment.rgb).id
+    async def _garment_brought(self, findings: Findings, source: pb.GarmentSource) -> NewGarment | None:
+        """None with findings, or if it is named."""
+        if source.WhichOneof("source") != "picture":
+            return None
+        return await self._new_garment(findings, "garment.picture.data", source.picture)
+
+    async def _new_garment(
+        self, findings: Findings, field: str, picture: media_pb2.Picture, name: str = ""
+    ) -> NewGarment | None:
+        rgb = await self._picture(findings, field, picture, fit_pad_white)
+        return None if rgb is None else await self._in_thread(lambda: NewGarment.of(picture.data, rgb, name))
 
     async def _picture(self, findings: Findings, field: str, picture: media_pb2.Picture, fit: Fit) -> Rgb | None:
         """[H, W, 3], frame-sized; None with findings."""
@@ -179,6 +182,10 @@ def cursor(request: pb.StreamVideoRequest) -> Cursor | None:
     if not request.HasField("cursor"):
         return None
     return Cursor(segment=request.cursor.segment, chunk=request.cursor.chunk)
+
+
+def _id(named: str, brought: NewGarment | None) -> str:
+    return named if brought is None else brought.id
 
 
 def _duration(request: Message, field: str) -> Duration | None:

@@ -102,8 +102,8 @@ class Interaction:
     async def _switch(self, request: pb.GarmentSwitch) -> None:
         """A switch that is refused is told so, and the stream goes on."""
         try:
-            switch = await self._intake.switch(self._tenant, request, within="switch_garment.")
-            await self._orchestrator.switch_garment(self._tenant, self._session_id, switch)
+            switch, garment = await self._intake.switch(request, within="switch_garment.")
+            await self._orchestrator.switch_garment(self._tenant, self._session_id, switch, garment)
         except ServiceError as error:
             rejected = SwitchRejected(
                 event_id=request.event_id[: limits.MAX_EVENT_ID_CHARACTERS],

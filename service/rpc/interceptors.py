@@ -57,7 +57,7 @@ class Metrics(_Around):
 
     @asynccontextmanager
     async def around(self, method: str, context: grpc.aio.ServicerContext) -> AsyncIterator[None]:
-        began_s, code = time.monotonic(), "OK"
+        began_s, code = time.monotonic(), "UNKNOWN"
         try:
             yield
         except asyncio.CancelledError:
@@ -65,8 +65,10 @@ class Metrics(_Around):
             code = "DEADLINE_EXCEEDED" if late else "CANCELLED"
             raise
         except Exception:
-            code = context.code().name if isinstance(context.code(), grpc.StatusCode) else "UNKNOWN"
+            code = _code(context, "UNKNOWN")
             raise
+        else:
+            code = _code(context, "OK")
         finally:
             seconds = time.monotonic() - began_s
             self._observer.rpc(method, code, seconds)
@@ -132,6 +134,11 @@ class TraceHeaders(_Around):
         metadata = context.invocation_metadata() or ()
         caller.set({key: value for key, value in metadata if key in _TRACE_HEADERS and isinstance(value, str)})
         yield
+
+
+def _code(context: grpc.aio.ServicerContext, otherwise: str) -> str:
+    """The code that was told, if one was."""
+    return context.code().name if isinstance(context.code(), grpc.StatusCode) else otherwise
 
 
 def _wrapped(

@@ -56,6 +56,10 @@ class Findings:
         self._within = within
         self._found: list[Violation] = []
 
+    def __bool__(self) -> bool:
+        """Something is wrong."""
+        return bool(self._found)
+
     def add(self, field: str, description: str, reason: str) -> None:
         self._found.append(
             Violation(field=self._within + field, description=description[:_MAX_DESCRIPTION], reason=reason)

@@ -17,7 +17,7 @@ from fashionchameleon.v1 import (
 from grpc_health.v1 import health, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection
 
-from service.rpc.customization import CustomizationServicer
+from service.rpc.customization import CustomizationServicer, Patience
 from service.rpc.garments import GarmentServicer
 from service.rpc.health import Health
 from service.rpc.intake import Intake
@@ -72,6 +72,7 @@ class Server:
         transport: Transport,
         tenants: Mapping[bytes, str],
         max_concurrent_rpcs: int,
+        patience: Patience,
         threads: int,
         traces: bool = False,
     ) -> None:
@@ -88,7 +89,7 @@ class Server:
             options=transport.options(),
         )
         intake = Intake(orchestrator, self._threads)
-        customization = CustomizationServicer(orchestrator, intake, observer)
+        customization = CustomizationServicer(orchestrator, intake, observer, patience)
         garments = GarmentServicer(orchestrator.garments, intake)
         customization_service_pb2_grpc.add_CustomizationServiceServicer_to_server(  # type: ignore[no-untyped-call]
             customization, self._server

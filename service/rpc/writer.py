@@ -21,10 +21,14 @@ class EventWriter:
     """Writes events whole: nothing comes between a chunk's header and its parts. Nothing follows Ended.
 
     It holds one chunk at a time: a reader that does not read blocks `write`, and with it the session's generation.
+
+    Args:
+        unread_limit_s: how long a message may wait to be taken.
     """
 
-    def __init__(self, write: Write, observer: Observer) -> None:
+    def __init__(self, write: Write, observer: Observer, *, unread_limit_s: float) -> None:
         self._write = write
+        self._unread_limit_s = unread_limit_s
         self._observer = observer
         self._turn = asyncio.Lock()
         self._init_sent = False
@@ -34,7 +38,7 @@ class EventWriter:
         """Write everything until the end.
 
         Raises:
-            Aborted: SESSION_LOST, behind Ended; STREAM_TAKEN_OVER.
+            Aborted: SESSION_LOST, behind Ended; STREAM_TAKEN_OVER; STREAM_UNREAD.
         """
         async for event in subscription:
             began_s = time.monotonic()
@@ -47,11 +51,19 @@ class EventWriter:
                 raise Aborted("SESSION_LOST", event.message)
 
     async def tell(self, event: StreamEvent) -> None:
-        """Write one event, unless the stream is over."""
+        """Write one event, unless the stream is over. Aborted, STREAM_UNREAD, if the client does not take it."""
         async with self._turn:
             if self._over:
                 return
             for message in stream_events(event, with_init_segment=not self._init_sent):
-                await self._write(message)
+                await self._write_in_time(message)
             self._init_sent = self._init_sent or isinstance(event, ChunkReady)
             self._over = isinstance(event, Ended)
+
+    async def _write_in_time(self, message: pb.StreamEvent) -> None:
+        try:
+            async with asyncio.timeout(self._unread_limit_s):
+                await self._write(message)
+        except TimeoutError:
+            limit = f"{self._unread_limit_s:g} s"
+            raise Aborted("STREAM_UNREAD", f"nothing of the stream was read for {limit}") from None

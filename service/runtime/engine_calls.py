@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from service.engine.base import Engine, EngineUnavailable, Latents
 from service.runtime.observer import Observer
-from service.runtime.session_data import Text
+from service.runtime.session_data import ComingSwitch, SessionData, Text, present
 from service.runtime.tracer import Tracer
 
 T = TypeVar("T")
@@ -53,6 +53,25 @@ class EngineCalls:
         self._closed = True
         self._up.set()
 
+    async def prepare_session(self, session_id: str, data: SessionData, person_rgb: NDArray[np.uint8]) -> None:
+        """What a session begins with. EngineError, or ServiceError of its garment."""
+        data.reference, data.garment, data.text = await asyncio.gather(
+            self._traced(session_id, "encode person", self.encode_image(person_rgb)),
+            self._traced(session_id, "encode garment", data.worn.latents()),
+            self._traced(session_id, "text", self.encode_text(data.config.prompt)),
+        )
+
+    async def prepare_switch(self, session_id: str, coming: ComingSwitch, prompt: str | None) -> None:
+        """What a switch brings. EngineError, or ServiceError of its garment."""
+        coming.garment = await self._traced(session_id, "encode garment", coming.claim.latents())
+        if prompt is not None:
+            coming.text = await self._traced(session_id, "text", self.encode_text(prompt))
+
+    async def prepare_reference(self, session_id: str, data: SessionData) -> None:
+        """The last frame as the new reference."""
+        encode = self.encode_image(present(data.last_frame))
+        data.reference = await self._traced(session_id, "encode reference", encode)
+
     async def encode_image(self, rgb: NDArray[np.uint8]) -> Latents:
         """[H, W, 3] -> [1, C, h, w]."""
         return await self._persist("encode", lambda: self._engine.encode_image(rgb))
@@ -63,7 +82,7 @@ class EngineCalls:
     async def clear(self, block: int) -> None:
         await self._persist(None, lambda: self._engine.clear(block))
 
-    async def traced(self, session_id: str, stage: str, work: Awaitable[T]) -> T:
+    async def _traced(self, session_id: str, stage: str, work: Awaitable[T]) -> T:
         """Any work as a stage of a session's trace."""
         began_s, error = self._clock(), ""
         try:

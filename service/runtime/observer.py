@@ -21,7 +21,8 @@ class Observer(Protocol):
         """From the request for a session, its pictures still unread, until the first chunk was written to a stream."""
 
     def switch(self, stage: str, seconds: float) -> None:
-        """accepted, applied or sent; from the request on."""
+        """accepted, from the request on; applied or sent, from when its boundary was the next one and the session ran:
+        what `not_before`, a pause, missing credits or a reader held back does not count."""
 
     def realtime_factor(self, factor: float) -> None:
         """Playing time of a chunk over the time since the chunk before it was ready, less what pacing, a pause or the

@@ -7,18 +7,18 @@ Media encoding and large arithmetic run in threads. Above 400 lines, as every in
 from __future__ import annotations
 
 import asyncio
-import logging
 import time
 import uuid
-from collections.abc import Callable, Coroutine
-from typing import Any
+from collections.abc import Callable
+from dataclasses import replace
+from functools import partial
 
 import numpy as np
 from numpy.typing import NDArray
 
 from contract.geometry import StudentGeometry
 from service.core.admission import Capacity
-from service.core.core import Core
+from service.core.core import ENGINE_GRACE_S, IDLE_TIMEOUT_S, Core
 from service.core.errors import FailedPrecondition, NotFound, ServiceError
 from service.core.events import (
     ChunkReady,
@@ -47,17 +47,17 @@ from service.core.steps import (
 )
 from service.engine.base import Engine, EngineError, EngineUnavailable
 from service.media.video import open_encoder
+from service.runtime.alarm import Alarm
 from service.runtime.engine_calls import EngineCalls
-from service.runtime.garments import GarmentStore
+from service.runtime.garments import GARMENT_BYTES, GarmentStore, NewGarment
 from service.runtime.observer import Observer
 from service.runtime.publisher import Publisher
-from service.runtime.session_data import Prepared, SessionData, present
+from service.runtime.session_data import ComingSwitch, SessionData
 from service.runtime.step_runner import StepRunner
 from service.runtime.stream import StreamLog, Subscription
+from service.runtime.tasks import Tasks, incident
 from service.runtime.tracer import NoTracer, Tracer
 from service.threads import started_pool
-
-log = logging.getLogger(__name__)
 
 BOOKS_S = 0.1
 """After an input, how long until the observer hears how many sessions and blocks there are: counting takes time in
@@ -74,6 +74,9 @@ class Orchestrator:
         observer: Observer,
         tracer: Tracer | None = None,
         max_sessions_per_tenant: int | None = None,
+        engine_grace_s: float = ENGINE_GRACE_S,
+        idle_timeout_s: float = IDLE_TIMEOUT_S,
+        garment_bytes: int = GARMENT_BYTES,
         threads: int = 4,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
@@ -81,15 +84,19 @@ class Orchestrator:
         self._observer = observer
         self._tracer = tracer or NoTracer()
         self._clock = clock
-        self._max_sessions_per_tenant = max_sessions_per_tenant
+        self._make_core = partial(
+            Core,
+            max_sessions_per_tenant=max_sessions_per_tenant,
+            engine_grace_s=engine_grace_s,
+            idle_timeout_s=idle_timeout_s,
+        )
         self._threads = started_pool(threads, "chameleon")
         self._data: dict[str, SessionData] = {}
         self._ended_logs: dict[str, StreamLog] = {}
         """Of sessions that are over, for their detach grace."""
-        self._tasks: set[asyncio.Task[None]] = set()
-        self._timer: asyncio.TimerHandle | None = None
-        self._timer_s: float | None = None
-        self._books_timer: asyncio.TimerHandle | None = None
+        self._tasks = Tasks()
+        self._alarm = Alarm(self._tick, clock)
+        self._books = Alarm(self._observe_books, clock)
         self._drained = asyncio.Event()
         self._closed = False
         self._core: Core
@@ -98,16 +105,15 @@ class Orchestrator:
         )
         self._steps = StepRunner(engine, self._threads)
         self._publisher = Publisher(observer=observer, tracer=self._tracer, clock=clock, threads=self._threads)
-        self.garments = GarmentStore(self._calls.encode_image)
+        self.garments = GarmentStore(self._calls.encode_image, max_bytes=garment_bytes)
 
     async def start(self) -> None:
         """Start the engine; ready when this returns."""
         await self._engine.start(on_down=self._engine_down, on_up=self._engine_came_up)
-        self._core = Core(
+        self._core = self._make_core(
             geometry=self._engine.geometry,
             schedule=self._engine.schedule,
             blocks=self._engine.blocks,
-            max_sessions_per_tenant=self._max_sessions_per_tenant,
             chunk_cost_s=self._engine.chunk_cost_s,
         )
         self._calls.engine_up()
@@ -123,11 +129,9 @@ class Orchestrator:
         for view in self._core.views():
             self._core.end(view.id, EndReason.DRAINED, "the server shut down")
         self._pump()
-        while self._tasks:
-            await asyncio.wait(tuple(self._tasks))
-        for timer in (self._timer, self._books_timer):
-            if timer is not None:
-                timer.cancel()
+        await self._tasks.finish()
+        self._alarm.set(None)
+        self._books.set(None)
         await self.garments.close()
         await self._engine.close()
         self._threads.shutdown()
@@ -153,35 +157,46 @@ class Orchestrator:
     def token_count(self, prompt: str) -> int:
         return self._engine.token_count(prompt)
 
+    def check_session(self, config: SessionConfig) -> None:
+        """What `create_session` would refuse now; `config.garment` is empty if it is to come. A refusal is counted."""
+        if config.garment:
+            self.garments.check(config.tenant, config.garment)
+        try:
+            self._core.check_room(config.tenant, config.pacing, self._clock())
+        except ServiceError as error:
+            self._observer.rejected(error.reason)
+            raise
+
     async def create_session(
-        self, config: SessionConfig, *, person_rgb: NDArray[np.uint8], asked_s: float | None = None
+        self,
+        config: SessionConfig,
+        *,
+        person_rgb: NDArray[np.uint8],
+        garment: NewGarment | None = None,
+        asked_s: float | None = None,
     ) -> SessionView:
         """Open a session; pictures and prompt are encoded in the background.
 
         Args:
             person_rgb: [H, W, 3], the frame's size.
+            garment: `config.garment`, if it came with the request.
             asked_s: when the request came in, on the monotonic clock; None: now.
         """
-        self.garments.get(config.tenant, config.garment)
-        session_id = uuid.uuid4().hex
-        now = self._clock()
-        try:
-            view = self._core.open(session_id, config, now=now, created_s=time.time())
-        except ServiceError as error:
-            self._observer.rejected(error.reason)
-            raise
-        geometry = self._engine.geometry
+        self.check_session(config if garment is None else replace(config, garment=""))
         encoder = open_encoder(
             config.format,
-            height=geometry.frame_height,
-            width=geometry.frame_width,
-            frames_per_second=geometry.frames_per_second,
+            height=self.geometry.frame_height,
+            width=self.geometry.frame_width,
+            frames_per_second=self.geometry.frames_per_second,
             jpeg_quality=config.jpeg_quality,
         )
+        session_id, now = uuid.uuid4().hex, self._clock()
+        view = self._core.open(session_id, config, now=now, created_s=time.time())
+        worn = self.garments.claim(config.tenant, config.garment, garment)
         asked_s = now if asked_s is None else asked_s
-        self._data[session_id] = SessionData(config=config, encoder=encoder, asked_s=asked_s)
+        data = self._data[session_id] = SessionData(config=config, encoder=encoder, worn=worn, asked_s=asked_s)
         self._tracer.opened(session_id, asked_s, now, pacing=config.pacing.name, format=config.format.name)
-        self._spawn(self._open(session_id, person_rgb), f"open {session_id}")
+        self._tasks.spawn(self._open(session_id, data, person_rgb), f"open {session_id}", self._loses(session_id))
         self._pump()
         return view
 
@@ -201,15 +216,27 @@ class Orchestrator:
         self._core.end(session_id, EndReason.STOPPED)
         self._pump()
 
-    async def switch_garment(self, tenant: str, session_id: str, switch: Switch) -> SwitchAccepted:
-        """Accept a switch and encode what it brings."""
+    async def switch_garment(
+        self, tenant: str, session_id: str, switch: Switch, garment: NewGarment | None = None
+    ) -> SwitchAccepted:
+        """Accept a switch and encode what it brings; `garment`: `switch.garment`, if it came with the request."""
         self.get_session(tenant, session_id)
-        self.garments.get(tenant, switch.garment)
         known = self._core.knows_switch(session_id, switch.event_id)
+        if not known:
+            if garment is None:
+                self.garments.check(tenant, switch.garment)
+            if session_id in self._data:
+                self._data[session_id].log.check_unread()
         now = self._clock()
         accepted = self._core.switch(session_id, switch, now)
         if not known:
-            self._spawn(self._prepare_switch(tenant, session_id, switch, now), f"switch {switch.event_id}")
+            coming = ComingSwitch(claim=self.garments.claim(tenant, switch.garment, garment))
+            self._data[session_id].switches[switch.event_id] = coming
+            self._tasks.spawn(
+                self._prepare_switch(session_id, coming, switch),
+                f"switch {switch.event_id}",
+                lambda message: self._switch_failed(session_id, switch.event_id, "INTERNAL", message),
+            )
             self._observer.switch("accepted", self._clock() - now)
             self._tracer.switch_asked(session_id, switch.event_id, now)
         self._pump()
@@ -273,26 +300,14 @@ class Orchestrator:
             for effect in effects:
                 self._carry_out(effect)
             for step in steps:
-                self._spawn(self._run(step), f"{step.kind} {step.session_id}")
-        self._set_timer(self._core.next_wake_s())
-        if self._books_timer is None and not self._closed:
-            self._books_timer = asyncio.get_running_loop().call_later(BOOKS_S, self._observe_books)
+                self._tasks.spawn(self._run(step), f"{step.kind} {step.session_id}", self._loses(step.session_id))
+        self._alarm.set(None if self._closed else self._core.next_wake_s())
+        if not self._books.is_set and not self._closed:
+            self._books.set(now + BOOKS_S)
         if self._core.draining and self._core.idle:
             self._drained.set()
 
-    def _set_timer(self, when_s: float | None) -> None:
-        if when_s == self._timer_s:
-            return
-        if self._timer is not None:
-            self._timer.cancel()
-            self._timer = None
-        self._timer_s = when_s
-        if when_s is not None and not self._closed:
-            delay_s = max(0.0, when_s - self._clock())
-            self._timer = asyncio.get_running_loop().call_later(delay_s, self._tick)
-
     def _tick(self) -> None:
-        self._timer = self._timer_s = None
         self._core.tick(self._clock())
         self._pump()
 
@@ -300,6 +315,8 @@ class Orchestrator:
         match effect:
             case Emit(session_id=session_id, event=event):
                 data = self._data[session_id]
+                if isinstance(event, Ended):  # chunks that are on the stream already are sent before it
+                    event = replace(event, generated_s=data.log.video_s)
                 data.log.append(event)
                 if isinstance(event, SwitchRejected):
                     self._tracer.switch_done(session_id, event.event_id, self._clock(), event.reason)
@@ -308,25 +325,21 @@ class Orchestrator:
                     self._observer.ended(event.reason)
                     self._tracer.ended(session_id, event.reason.name, self._clock())
             case BeginSegment(session_id=session_id, event_id=event_id):
-                data = self._data[session_id]
-                prepared = data.prepared.pop(event_id)
-                data.garment = prepared.garment
-                data.text = data.text if prepared.text is None else prepared.text
-                data.applying_since_s = prepared.accepted_s
-                data.tempo.goes_on(self._clock())
+                self._data[session_id].begin_segment(event_id, self._clock())
             case DropSwitch(session_id=session_id, event_id=event_id):
-                self._data[session_id].prepared.pop(event_id, None)
+                self._data[session_id].drop_switch(event_id)
             case EncodeReference(session_id=session_id):
-                self._spawn(self._encode_reference(session_id), f"encode reference {session_id}")
-            case EncodeMedia():
-                work = self._publisher.publish(effect, self._data[effect.session_id])
-                self._spawn(work, f"encode media {effect.session_id}")
+                work = self._encode_reference(session_id, self._data[session_id])
+                self._tasks.spawn(work, f"encode reference {session_id}", self._loses(session_id))
+            case EncodeMedia(session_id=session_id):
+                work = self._publisher.publish(effect, self._data[session_id])
+                self._tasks.spawn(work, f"encode media {session_id}", self._loses(session_id))
             case ClearBlock(block=block):
-                self._spawn(self._clear(block), f"clear block {block}")
+                self._tasks.spawn(self._clear(block), f"clear block {block}")
             case Release(session_id=session_id):
                 data = self._data.pop(session_id)
                 self._keep_log(session_id, data)
-                self._spawn(data.close(), f"close encoder {session_id}")
+                self._tasks.spawn(data.close(), f"close encoder {session_id}")
 
     def _keep_log(self, session_id: str, data: SessionData) -> None:
         """A reader whose connection broke at the very end may come back for it, as for any other part."""
@@ -334,64 +347,48 @@ class Orchestrator:
         loop = asyncio.get_running_loop()
         loop.call_later(data.config.detach_grace_s, self._ended_logs.pop, session_id, None)
 
-    def _spawn(self, work: Coroutine[Any, Any, None], name: str) -> None:
-        task = asyncio.create_task(work, name=name)
-        self._tasks.add(task)
-        task.add_done_callback(self._task_done)
+    def _loses(self, session_id: str) -> Callable[[str], None]:
+        """For work without which a session cannot go on: ends it with the reason."""
 
-    def _task_done(self, task: asyncio.Task[None]) -> None:
-        self._tasks.discard(task)
-        if not task.cancelled() and (error := task.exception()) is not None:
-            log.error("task %r failed", task.get_name(), exc_info=error)
+        def lose(message: str) -> None:
+            self._core.end(session_id, EndReason.LOST, f"SESSION_LOST: {message}")
+            self._pump()
+
+        return lose
+
+    def _switch_failed(self, session_id: str, event_id: str, reason: str, message: str) -> None:
+        self._core.switch_failed(session_id, event_id, reason=reason, message=message)
+        self._pump()
 
     # Background work
 
-    async def _open(self, session_id: str, person_rgb: NDArray[np.uint8]) -> None:
-        data, calls = self._data[session_id], self._calls
+    async def _open(self, session_id: str, data: SessionData, person_rgb: NDArray[np.uint8]) -> None:
         try:
-            reference, garment, text = await asyncio.gather(
-                calls.traced(session_id, "encode person", calls.encode_image(person_rgb)),
-                calls.traced(
-                    session_id, "encode garment", self.garments.latents(data.config.tenant, data.config.garment)
-                ),
-                calls.traced(session_id, "text", calls.encode_text(data.config.prompt)),
-            )
+            await self._calls.prepare_session(session_id, data, person_rgb)
         except (EngineError, ServiceError) as error:
             self._core.end(session_id, EndReason.LOST, f"the pictures or the prompt could not be encoded: {error}")
         else:
-            data.reference, data.garment, data.text = reference, garment, text
             self._core.opened(session_id, self._clock())
         self._pump()
 
-    async def _prepare_switch(self, tenant: str, session_id: str, switch: Switch, accepted_s: float) -> None:
+    async def _prepare_switch(self, session_id: str, coming: ComingSwitch, switch: Switch) -> None:
         try:
-            garment = await self._calls.traced(
-                session_id, "encode garment", self.garments.latents(tenant, switch.garment)
-            )
-            text = None
-            if switch.prompt is not None:
-                text = await self._calls.traced(session_id, "text", self._calls.encode_text(switch.prompt))
+            await self._calls.prepare_switch(session_id, coming, switch.prompt)
         except ServiceError as error:
-            self._core.switch_failed(session_id, switch.event_id, reason=error.reason, message=error.message)
+            self._switch_failed(session_id, switch.event_id, error.reason, error.message)
         except EngineError as error:
-            self._core.switch_failed(session_id, switch.event_id, reason="ENGINE_FAILED", message=str(error))
+            self._switch_failed(session_id, switch.event_id, "ENGINE_FAILED", str(error))
         else:
-            if session_id in self._data:
-                prepared = Prepared(garment=garment, text=text, accepted_s=accepted_s)
-                self._data[session_id].prepared[switch.event_id] = prepared
-                self._core.switch_ready(session_id, switch.event_id)
-        self._pump()
+            self._core.switch_ready(session_id, switch.event_id)
+            self._pump()
 
-    async def _encode_reference(self, session_id: str) -> None:
-        data = self._data[session_id]
-        frame = present(data.last_frame)
+    async def _encode_reference(self, session_id: str, data: SessionData) -> None:
         began_s = self._clock()
         try:
-            reference = await self._calls.traced(session_id, "encode reference", self._calls.encode_image(frame))
+            await self._calls.prepare_reference(session_id, data)
         except EngineError as error:
             self._core.end(session_id, EndReason.LOST, f"the new reference could not be encoded: {error}")
         else:
-            data.reference = reference
             self._core.reference_ready(session_id, seconds=self._clock() - began_s, now=self._clock())
         self._pump()
 
@@ -405,8 +402,9 @@ class Orchestrator:
         except EngineUnavailable as unavailable:
             error = str(unavailable)
             self._core.step_returned(step, self._clock())
-        except EngineError as refused:
-            error = str(refused)
+        except Exception as failure:
+            refused = isinstance(failure, EngineError)
+            error = str(failure) if refused else incident(failure, f"{step.kind} {step.session_id}")
             self._core.step_failed(step, error, self._clock())
         else:
             now = self._clock()
@@ -418,7 +416,10 @@ class Orchestrator:
         self._pump()
 
     async def _clear(self, block: int) -> None:
-        await self._calls.clear(block)
+        try:
+            await self._calls.clear(block)
+        except EngineUnavailable:
+            return  # the server stops: nobody gets the block any more
         self._core.cleared(block)
         self._pump()
 
@@ -438,7 +439,6 @@ class Orchestrator:
         self._pump()
 
     def _observe_books(self) -> None:
-        self._books_timer = None
         self._observer.sessions(self._core.session_counts())
         self._observer.cache_slots(self._core.block_counts())
         room = self.capacity(Pacing.REALTIME)
@@ -447,7 +447,7 @@ class Orchestrator:
     def _sent(self, session_id: str, event: ChunkReady) -> None:
         if session_id not in self._data:
             return
-        if self._core.sent(session_id, event.info.sequence, event.info.pts_s, self._clock()):
+        if self._core.sent(session_id, event.info, self._clock()):
             self._observer.deadline_miss()
         self._publisher.sent(session_id, self._data[session_id], event)
         self._pump()

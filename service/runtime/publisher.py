@@ -8,7 +8,7 @@ from concurrent.futures import Executor
 from dataclasses import replace
 from functools import partial
 
-from service.core.events import ChunkReady
+from service.core.events import ChunkReady, SwitchApplied
 from service.core.steps import EncodeMedia
 from service.runtime.observer import Observer
 from service.runtime.session_data import SessionData
@@ -42,10 +42,10 @@ class Publisher:
         if made.own_s is not None:
             self._observer.realtime_factor(info.duration_s / made.own_s)
         info = replace(info, timings=replace(info.timings, media=seconds))
-        if effect.before and data.applying_since_s is not None:
-            self._observer.switch("applied", now - data.applying_since_s)
-            data.switching[info.sequence] = data.applying_since_s
         for event in effect.before:
+            if isinstance(event, SwitchApplied):
+                self._observer.switch("applied", now - event.since_s)
+                data.switching[info.sequence] = event.since_s
             data.log.append(event)
         data.log.append(
             ChunkReady(
@@ -59,8 +59,8 @@ class Publisher:
         if not data.first_sent:
             data.first_sent = True
             self._observer.time_to_first_frame(now - data.asked_s)
-        if (accepted_s := data.switching.pop(event.info.sequence, None)) is not None:
-            self._observer.switch("sent", now - accepted_s)
+        if (since_s := data.switching.pop(event.info.sequence, None)) is not None:
+            self._observer.switch("sent", now - since_s)
         for event_id in event.info.applied_event_ids:
             self._tracer.switch_done(session_id, event_id, now)
         self._tracer.sent(session_id, event.info.sequence, now)

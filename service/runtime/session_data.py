@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from service.core.events import SessionConfig
 from service.engine.base import Frames, Latents
 from service.media.video import ChunkEncoder
+from service.runtime.garments import Claim
 from service.runtime.stream import StreamLog
 from service.runtime.tempo import Tempo
 
@@ -20,12 +21,13 @@ Text = NDArray[np.float32]
 
 
 @dataclass(slots=True, kw_only=True)
-class Prepared:
-    """What a switch brings, encoded on arrival."""
+class ComingSwitch:
+    """A switch that was accepted: its garment, and what it brings once that is encoded."""
 
-    garment: Latents
-    text: Text | None
-    accepted_s: float
+    claim: Claim
+    garment: Latents | None = None
+    text: Text | None = None
+    """None also where the prompt stays."""
 
 
 @dataclass(slots=True, kw_only=True)
@@ -34,6 +36,7 @@ class SessionData:
 
     config: SessionConfig
     encoder: ChunkEncoder
+    worn: Claim
     asked_s: float
     """When its request came in."""
     log: StreamLog = field(default_factory=StreamLog)
@@ -45,18 +48,34 @@ class SessionData:
     decoding: dict[int, Latents] = field(default_factory=dict)
     frames: dict[int, Frames] = field(default_factory=dict)
     last_frame: NDArray[np.uint8] | None = None
-    prepared: dict[str, Prepared] = field(default_factory=dict)
+    switches: dict[str, ComingSwitch] = field(default_factory=dict)
+    """By event id: those that wait for their boundary."""
     switching: dict[int, float] = field(default_factory=dict)
-    """Chunk sequence -> when the switch that it shows was accepted."""
-    applying_since_s: float | None = None
+    """Chunk sequence -> since when the service held up the switch that it shows."""
     media_turn: asyncio.Lock = field(default_factory=asyncio.Lock)
     first_sent: bool = False
     over: bool = False
     """Ended has been told; nothing may follow it."""
     tempo: Tempo = field(default_factory=Tempo)
 
+    def begin_segment(self, event_id: str, now: float) -> None:
+        """What the switch brings is the session's from here on."""
+        self.tempo.goes_on(now)
+        coming = self.switches.pop(event_id)
+        self.worn.release()
+        self.worn, self.garment = coming.claim, coming.garment
+        self.text = self.text if coming.text is None else coming.text
+
+    def drop_switch(self, event_id: str) -> None:
+        """It will not take effect. One that began, and was overtaken then, has given up its garment already."""
+        if (coming := self.switches.pop(event_id, None)) is not None:
+            coming.claim.release()
+
     async def close(self) -> None:
-        """Close the encoder, once no chunk is in it."""
+        """Give up the garments, and close the encoder once no chunk is in it."""
+        for event_id in tuple(self.switches):
+            self.drop_switch(event_id)
+        self.worn.release()
         async with self.media_turn:
             self.encoder.close()
 

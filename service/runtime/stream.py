@@ -7,11 +7,13 @@ import time
 from collections import deque
 from collections.abc import Callable
 
-from service.core.errors import Aborted, OutOfRange
+from service.core.errors import Aborted, OutOfRange, ResourceExhausted
 from service.core.events import ChunkReady, Cursor, Ended, Started, StreamEvent
 
 RETAINED_CHUNKS = 4
 """Chunks kept behind the reader, for a reader that comes back."""
+MAX_UNREAD_EVENTS = 256
+"""Beyond that a session takes no more switches: pacing bounds chunks, but each switch is told of twice."""
 
 
 class StreamLog:
@@ -30,16 +32,31 @@ class StreamLog:
         self._dropped: Cursor | None = None
         """The newest chunk that is no longer held."""
         self._reader: Subscription | None = None
+        self.video_s = 0.0
+        """Seconds of video in all chunks ever appended."""
 
     @property
     def end(self) -> int:
         return self._first + len(self._events)
 
+    @property
+    def unread(self) -> int:
+        """Events that no reader has taken yet."""
+        return self.end - self._written
+
     def append(self, event: StreamEvent) -> None:
         self._events.append(event)
         self._appended_s.append(self._clock())
+        if isinstance(event, ChunkReady):
+            self.video_s = event.info.pts_s + event.info.duration_s
         if self._reader is not None:
             self._reader.wake()
+
+    def check_unread(self) -> None:
+        """ResourceExhausted, TOO_MANY_SWITCHES, if no switch may be asked for until more was read."""
+        if self.unread >= MAX_UNREAD_EVENTS:
+            message = f"{MAX_UNREAD_EVENTS} events of the session wait to be read, the limit"
+            raise ResourceExhausted("TOO_MANY_SWITCHES", message, retry_after_s=1.0)
 
     def at(self, index: int) -> StreamEvent:
         return self._events[index - self._first]

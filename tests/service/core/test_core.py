@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from contract.cache_plan import Policy
 from contract.schedule import DenoisingSchedule
 from service.core.core import ENGINE_GRACE_S, Core
+from service.core.ended import KEPT_S
 from service.core.errors import (
     AlreadyExists,
     FailedPrecondition,
@@ -310,11 +311,24 @@ def test_unknown_and_ended_sessions_are_told_apart() -> None:
     with pytest.raises(NotFound, match="no session x"):
         sim.core.switch("x", Switch(event_id="e", garment="h"), 0.0)
     open_session(sim)
-    sim.run()
+    sim.run(until_s=30.0)
     assert sim.core.view("s").state is State.ENDED
     with pytest.raises(FailedPrecondition) as caught:
         sim.core.switch("s", Switch(event_id="e", garment="h"), sim.now)
     assert caught.value.reason == "SESSION_ENDED"
+
+
+def test_ended_sessions_are_known_for_five_minutes() -> None:
+    sim = Simulation(make_core())
+    open_session(sim)
+    sim.run(until_s=30.0)
+    ended_s = sim.ended_s["s"]
+    sim.run(until_s=ended_s + KEPT_S - 0.1)
+    assert [view.id for view in sim.core.views()] == ["s"]
+    sim.run(until_s=ended_s + KEPT_S + 0.1)
+    assert sim.core.views() == []
+    with pytest.raises(NotFound):
+        sim.core.view("s")
 
 
 def test_a_step_lost_with_the_engine_is_repeated_and_nothing_else() -> None:

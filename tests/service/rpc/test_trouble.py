@@ -15,7 +15,7 @@ import pytest
 from fashionchameleon.v1 import customization_service_pb2 as pb
 
 from service.app import running
-from service.core import core
+from service.config import Settings
 from service.core.events import EndReason
 from service.engine.base import EngineError
 from service.engine.fake import FAKE_GEOMETRY, Delays, FakeEngine
@@ -152,17 +152,17 @@ async def test_an_engine_that_dies_and_comes_back_breaks_no_stream(api: Api, eng
     assert [c.media for c in readers[0].chunks] == [c.media for c in readers[1].chunks]
 
 
+@pytest.mark.parametrize("settings", [replace(SETTINGS, engine_grace_s=0.1)])
 async def test_an_engine_that_stays_away_ends_the_streams_with_the_reason(
-    api: Api, engine: FakeEngine, monkeypatch: pytest.MonkeyPatch
+    settings: Settings, api: Api, engine: FakeEngine
 ) -> None:
-    monkeypatch.setattr(core, "ENGINE_GRACE_S", 0.1)
     reader = await interact(api, create_request(max_duration=600.0))
     await reader.until_chunks(2)
     engine.crash()
     refused = await refusal(reader.to_end())
     ended = reader.events[-1].ended
     assert ended.reason == pb.END_REASON_LOST
-    assert "ENGINE_DOWN" in ended.message
+    assert "ENGINE_DOWN: the engine did not come back within 0.1 s" in ended.message
     assert (refused.code, refused.reason) == (grpc.StatusCode.ABORTED, "SESSION_LOST")
     engine.recover()
     await api.free_blocks()

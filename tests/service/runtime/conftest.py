@@ -20,7 +20,7 @@ class Recorder:
 
     def __init__(self) -> None:
         self.stages: Counter[str] = Counter()
-        self.switches: Counter[str] = Counter()
+        self.switches: list[tuple[str, float]] = []
         self.reasons: Counter[str] = Counter()
         self.slots: Mapping[str, int] = {}
         self.first_frames = 0
@@ -42,7 +42,7 @@ class Recorder:
         self.first_frame_s = seconds
 
     def switch(self, stage: str, seconds: float) -> None:
-        self.switches[stage] += 1
+        self.switches.append((stage, seconds))
 
     def realtime_factor(self, factor: float) -> None:
         assert factor > 0

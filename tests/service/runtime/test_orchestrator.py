@@ -31,6 +31,7 @@ from service.core.events import (
 )
 from service.engine.base import EngineError
 from service.engine.fake import Delays, FakeEngine
+from service.runtime.garments import NewGarment
 from service.runtime.orchestrator import Orchestrator
 from service.runtime.stream import Subscription
 from tests.service.runtime.conftest import Recorder, picture, until
@@ -47,7 +48,7 @@ CONFIG = SessionConfig(
 
 
 async def open_session(orchestrator: Orchestrator, config: SessionConfig = CONFIG) -> str:
-    garment = orchestrator.garments.add(config.tenant, b"red", picture(10))
+    garment = orchestrator.garments.add(config.tenant, NewGarment.of(b"red", picture(10)))
     view = await orchestrator.create_session(replace(config, garment=garment.id), person_rgb=picture(50))
     return view.id
 
@@ -104,7 +105,7 @@ async def test_the_same_request_gives_the_same_frames_and_another_seed_others(or
 @pytest.mark.parametrize("policy", Policy)
 async def test_a_switch_shows_the_new_garment_from_its_chunk_on(orchestrator: Orchestrator, policy: Policy) -> None:
     session = await open_session(orchestrator)
-    other = await orchestrator.garments.create("t", b"blue", picture(200))
+    other = await orchestrator.garments.create("t", NewGarment.of(b"blue", picture(200)))
     switch = Switch(event_id="e", garment=other.id, policy=policy, not_before_s=1.0)
     await orchestrator.switch_garment("t", session, switch)
     events = await read(orchestrator.attach("t", session, None))
@@ -117,7 +118,7 @@ async def test_a_switch_shows_the_new_garment_from_its_chunk_on(orchestrator: Or
 async def test_a_chunk_is_the_same_whether_or_not_a_switch_follows_it(orchestrator: Orchestrator) -> None:
     plain = media(await read(orchestrator.attach("t", await open_session(orchestrator), None)))
     session = await open_session(orchestrator)
-    other = await orchestrator.garments.create("t", b"blue", picture(200))
+    other = await orchestrator.garments.create("t", NewGarment.of(b"blue", picture(200)))
     await orchestrator.switch_garment("t", session, Switch(event_id="e", garment=other.id, not_before_s=2.0))
     events = await read(orchestrator.attach("t", session, None))
     applied = next(e for e in events if isinstance(e, SwitchApplied))
@@ -362,7 +363,7 @@ async def test_pacing_leaves_the_real_time_factor_of_a_fast_engine_above_one(
 async def test_the_first_frame_is_timed_from_when_the_request_came_in(
     orchestrator: Orchestrator, recorder: Recorder
 ) -> None:
-    garment = orchestrator.garments.add("t", b"red", picture(10))
+    garment = orchestrator.garments.add("t", NewGarment.of(b"red", picture(10)))
     config = replace(CONFIG, garment=garment.id)
     asked_s = time.monotonic() - 100.0
     view = await orchestrator.create_session(config, person_rgb=picture(50), asked_s=asked_s)
