@@ -7,6 +7,12 @@ VENV := .venv
 BIN := $(VENV)/bin
 LOCK := $(BIN)/uv pip compile --quiet --generate-hashes --python-platform x86_64-manylinux_2_35 --custom-compile-command 'make lock'
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
+# PyPI's build brings CUDA, several GB; the CPU's comes from PIP_EXTRA_INDEX_URL=https://download.pytorch.org/whl/cpu.
+TORCH ?= torch==2.13.0
+# Installs Debian's packages for root on Debian; names them to everybody else, and stops.
+DEBIAN = { echo "missing, of Debian's packages: $(1)" >&2; \
+  test "$$(id -u)" = 0 && command -v apt-get > /dev/null || { echo "install them, or what gives the same here, and run make again" >&2; exit 1; }; \
+  apt-get update -qq; RUNLEVEL=1 DEBIAN_FRONTEND=noninteractive apt-get install -qq -y --no-install-recommends $(1); }
 
 .PHONY: help demo serve test bench loadtest k8s lock sbom lint generate check-generated clean
 
@@ -14,6 +20,7 @@ help: ## list the targets
 	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 18
 
 $(BIN)/python:
+	@$(PYTHON) -c 'import ensurepip' 2> /dev/null || $(call DEBIAN,python3.11-venv)
 	$(PYTHON) -m venv $(VENV)
 
 $(VENV)/.serve: pyproject.toml client/pyproject.toml | $(BIN)/python
@@ -23,10 +30,12 @@ $(VENV)/.serve: pyproject.toml client/pyproject.toml | $(BIN)/python
 
 $(VENV)/.dev: pyproject.toml client/pyproject.toml | $(BIN)/python
 	@echo "setting up: everything, PyTorch included (once, some minutes)"
-	$(PIP) torch==2.13.0
+	@# skia draws with EGL and GL; rules and dashboard are tested by Prometheus
+	@missing=; $(BIN)/python -c 'import ctypes; [ctypes.CDLL(f"lib{name}.so.1") for name in ("EGL", "GL", "expat")]' 2> /dev/null || missing='libegl1 libgl1 libexpat1'; \
+	  command -v promtool > /dev/null || missing+=' prometheus'; \
+	  test -z "$$missing" || $(call DEBIAN,$$missing)
+	$(PIP) '$(TORCH)'
 	$(PIP) -e '.[service,triton,student,export,fp8,tensorrt-rtx,training,curation,evaluation,loadtest,simulation,deploy,test]' -e './client[cli]'
-	@$(BIN)/python -c 'import skia' 2> /dev/null || { echo "skia needs libEGL and libGL"; apt-get update -qq; apt-get install -qq -y libegl1 libgl1; }
-	@command -v promtool > /dev/null || { echo "the tests of rules and dashboard need Prometheus"; apt-get update -qq; RUNLEVEL=1 apt-get install -qq -y --no-install-recommends prometheus; }
 	@touch $@ $(VENV)/.serve
 
 demo: $(VENV)/.serve ## try a garment on, switch it mid-stream: out/demo.mp4 and out/demo.png
@@ -48,7 +57,7 @@ test: $(VENV)/.dev $(VENV)/.checkov ## set up and run every test that needs no G
 	OMP_NUM_THREADS=2 $(BIN)/python -m pytest --ignore=tests/contract
 
 k8s: $(VENV)/.dev $(VENV)/.checkov ## render and check every overlay, lint the Containerfiles, run the pod's processes
-	$(BIN)/python -m pytest -q tests/deploy/k8s
+	CHAMELEON_STRICT=1 $(BIN)/python -m pytest -q tests/deploy/k8s
 
 $(VENV)/.checkov: | $(BIN)/python # its pins clash with ours
 	$(PYTHON) -m venv $(VENV)/checkov
@@ -59,7 +68,9 @@ lock: $(VENV)/.dev ## pin and hash what the images install, anew
 	$(LOCK) --extra service --python-version 3.11 -o deploy/containers/orchestrator.requirements.txt pyproject.toml
 	$(LOCK) --extra triton --python-version 3.11 -o deploy/containers/triton-cpu.requirements.txt pyproject.toml
 	$(LOCK) --python-version 3.12 -o deploy/containers/triton-gpu.requirements.txt deploy/containers/triton-gpu.in
-	$(LOCK) --python-version 3.12 -o deploy/containers/engine-builder.requirements.txt deploy/containers/engine-builder.in
+	$(LOCK) --python-version 3.12 -o deploy/containers/triton-torch.requirements.txt deploy/containers/triton-torch.in
+	$(LOCK) --python-version 3.12 --override deploy/containers/engine-builder.overrides \
+	  -o deploy/containers/engine-builder.requirements.txt deploy/containers/engine-builder.in
 
 sbom: $(VENV)/.dev ## bill of materials of what the images install: out/sbom.spdx.json
 	mkdir -p out

@@ -97,7 +97,7 @@ class Failures(Closed):
 
 
 class Rollout(Closed):
-    """A new version: `surge` pods more and `unavailable` fewer than asked for, as shares; one fewer where both are 0."""
+    """A new version: `surge` pods more and `unavailable` fewer than asked for, as shares; both 0: one fewer."""
 
     at_h: NonNegativeFloat
     surge: Annotated[float, Field(ge=0.0, le=1.0)]

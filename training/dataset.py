@@ -41,7 +41,7 @@ def write_shard(
             streams = draw_streams(number, first, count, seed=seed, shape=shape)
         parts.append(_encoded(streams, vae))
     arrays = {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
-    path = _shard(folder, number)
+    path = shard_path(folder, number)
     folder.mkdir(parents=True, exist_ok=True)
     partial = path.with_suffix(".partial")
     with partial.open("wb") as file:
@@ -75,7 +75,7 @@ def write_shards(
     clips: Clips | None = None,
 ) -> None:
     """Write this process's part of the missing shards, and say how it goes."""
-    mine = [number for number in range(share.rank, shards, share.world) if not _shard(folder, number).exists()]
+    mine = [number for number in range(share.rank, shards, share.world) if not shard_path(folder, number).exists()]
     began = time.monotonic()
     for done, number in enumerate(mine, 1):
         path = write_shard(folder, number, vae=vae, seed=seed, shape=shape, clips=clips)
@@ -111,7 +111,7 @@ class LatentData:
         full_captions: float,
         device: torch.device | str = "cpu",
     ) -> None:
-        read = [_read(_shard(folder, number)) for number in range(shards)]
+        read = [_read(shard_path(folder, number)) for number in range(shards)]
         self._reference, self._garment, self._video = (
             torch.from_numpy(np.concatenate([part[name] for part in read])).to(device)
             for name in ("reference", "garment", "video")
@@ -147,7 +147,7 @@ class LatentData:
         return f"{static} {dynamic}" if random.random() < self._full_captions else dynamic
 
 
-def _shard(folder: Path, number: int) -> Path:
+def shard_path(folder: Path, number: int) -> Path:
     return folder / f"{number:04d}.npz"
 
 

@@ -58,6 +58,9 @@ def train(
 
     Returns:
         True if the stage is done and its result written, False if it was stopped before.
+
+    Raises:
+        ValueError: if the checkpoint is of a longer training.
     """
     folder.mkdir(parents=True, exist_ok=True)
     start = _resume(stage, folder)
@@ -81,9 +84,11 @@ def train(
                     draw(sampled, folder / f"samples-{done:07d}.png")
             if enough and done < stage.steps:
                 return False
-    result = stage.result()
-    if first:
-        checkpoints.write_tensors(folder / RESULT, result)
+    # What is written stays: later stages know it by its bits, and another machine may round otherwise.
+    if start < stage.steps or not (folder / RESULT).exists():
+        result = stage.result()
+        if first:
+            checkpoints.write_tensors(folder / RESULT, result)
     agree(False)  # no process goes on to the next stage before the result is there
     return True
 
@@ -93,6 +98,8 @@ def _resume(stage: Stage, folder: Path) -> int:
     if not found:
         return 0
     checkpoint, step = found
+    if step > stage.steps:
+        raise ValueError(f"{checkpoint} is of {step} steps, and {stage.name} ends after {stage.steps}")
     checkpoints.restore(checkpoint, stage.parts)
     return step
 

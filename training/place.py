@@ -25,13 +25,11 @@ class Place:
     share: Share = WHOLE
     mesh: DeviceMesh | None = None
 
-    def ready(self, network: CausalDiT, preset: Preset, *, compiled: bool | None = None) -> CausalDiT:
-        """A backbone ready for training: recomputed, compiled and sharded as the preset and the place want."""
+    def ready(self, network: CausalDiT, preset: Preset) -> CausalDiT:
+        """A backbone ready for training: recomputed and sharded as the preset and the place want."""
         for block in network.blocks:
             if preset.checkpointed:
                 block.forward = partial(checkpoint, block.forward, use_reentrant=False)
-            if preset.compiled if compiled is None else compiled:
-                block.compile()
         if self.mesh:
             _shard(list(network.blocks), network, self.mesh, bfloat16=preset.bfloat16)
         elif preset.bfloat16:

@@ -164,7 +164,6 @@ class Preset:
         chunks: chunks of a training clip.
         codec: the VAE, where it is trained here; without one, latents come from elsewhere.
         sampling_steps: of the teacher's sampler.
-        compiled: compile the blocks.
         bfloat16, checkpointed: mixed precision, and blocks computed again in the backward pass: for large networks.
     """
 
@@ -182,7 +181,6 @@ class Preset:
     schedule: DenoisingSchedule = _SCHEDULE
     sampling_steps: int = 50
     guidance: float = 3.0
-    compiled: bool = False
     bfloat16: bool = False
     checkpointed: bool = False
 

@@ -85,6 +85,8 @@ def _critic(scene: Scene) -> FrameCritic:
 def _networks(scene: Scene, init: Path | None, text: Path | None, *, train_text: bool = False) -> Networks:
     preset, place = scene.preset, scene.place
     if init is None:
+        if text is not None:
+            raise ValueError(f"{text}: a text encoder is read beside a backbone, and none is given")
         networks = Networks.untrained(preset, place.device)
     else:
         networks = Networks.load(preset, init, place.device, text=text)

@@ -115,9 +115,24 @@ def test_work_after_a_crash_goes_on_from_the_last_checkpoint(
 
 
 def test_a_finished_stage_is_not_trained_again(scene: Scene, straight: tuple[Short, Path]) -> None:
-    again = _stage(scene)
+    again, written = _stage(scene), (straight[1] / loop.RESULT).stat().st_mtime_ns
     assert loop.train(again, straight[1], pace=Pace())
     assert again.taken == []
+    assert (straight[1] / loop.RESULT).stat().st_mtime_ns == written  # later stages know it by its bits
+
+
+def test_a_result_that_a_crash_left_unwritten_is_written(scene: Scene, straight: tuple[Short, Path]) -> None:
+    held = load_file(straight[1] / loop.RESULT)
+    (straight[1] / loop.RESULT).unlink()
+    assert loop.train(_stage(scene), straight[1], pace=Pace())
+    assert _equal(load_file(straight[1] / loop.RESULT), held)
+
+
+def test_a_checkpoint_of_a_longer_training_is_refused(scene: Scene, straight: tuple[Short, Path]) -> None:
+    shorter = _stage(scene)
+    shorter.steps = STEPS - 1
+    with pytest.raises(ValueError, match="is of 6 steps, and teacher ends after 5"):
+        loop.train(shorter, straight[1], pace=Pace())
 
 
 def test_only_the_newest_checkpoint_stays(straight: tuple[Short, Path]) -> None:

@@ -8,7 +8,8 @@ import torch
 from student import nano
 from training.checkpoints import write_tensors
 from training.networks import NETWORK, TEXT_ENCODER
-from training.ship import ship
+from training.origin import OriginError, bind, digest
+from training.ship import codec_made, ship
 
 
 def test_the_embedded_student_loads_what_was_shipped(tmp_path: Path) -> None:
@@ -34,3 +35,18 @@ def test_the_embedded_student_loads_what_was_shipped(tmp_path: Path) -> None:
 def test_a_stage_that_is_not_done_is_named(tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError, match="dmd"):
         ship(tmp_path / "vae.safetensors", tmp_path / "dmd.safetensors", tmp_path / "shipped")
+
+
+def test_a_codec_that_did_not_make_the_stages_latents_is_not_shipped_beside_it(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    made, other = tmp_path / "made.safetensors", tmp_path / "other.safetensors"
+    for vae in (made, other):
+        vae.write_text(vae.name)
+    bind(tmp_path / "dmd", {"codec": digest(made)})
+    codec_made(made, tmp_path / "dmd")
+    with pytest.raises(OriginError, match="codec was sha256:"):
+        codec_made(other, tmp_path / "dmd")
+    assert not capsys.readouterr().err
+    codec_made(other, tmp_path / "older")
+    assert "does not say which codec made its latents" in capsys.readouterr().err

@@ -60,6 +60,11 @@ def run(make_scene: MakeScene, tmp_path_factory: pytest.TempPathFactory) -> Run:
     return Run(folder=folder, metrics=metrics)
 
 
+def test_a_text_encoder_without_a_backbone_is_refused(make_scene: MakeScene) -> None:
+    with pytest.raises(ValueError, match="none is given"):
+        stages.teacher_stage(make_scene(8), text=Path("text.safetensors"))
+
+
 def test_the_teacher_learns(run: Run) -> None:
     assert run.fall("teacher") < 0.6
 
