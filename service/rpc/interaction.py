@@ -23,6 +23,8 @@ log = logging.getLogger(__name__)
 
 Read = Callable[[], Awaitable[Any]]
 """The next InteractRequest, or grpc.aio.EOF once the client has closed its half."""
+_FAREWELL_S = 1.0
+"""For the client to close its half behind the session's end."""
 
 
 def first_action(request: Any) -> pb.CreateSessionRequest | pb.StreamVideoRequest:
@@ -53,9 +55,13 @@ class Interaction:
         self._writer = writer
         self._tenant = tenant
         self._session_id = session_id
+        self._over = False
 
     async def run(self, subscription: Subscription, read: Read) -> None:
         """Returns when the events are over; a client that closes its half goes on receiving.
+
+        A call that ends before the client has closed its half is reset by proxies, and its last messages may be lost
+        with it: so the end waits for that, a little.
 
         Raises:
             InvalidArgument: the client sent what the protocol does not allow.
@@ -69,6 +75,8 @@ class Interaction:
             if not writing.done():
                 reading.result()
             await writing
+            self._over = True
+            await asyncio.wait((reading,), timeout=_FAREWELL_S)
         finally:
             writing.cancel()
             reading.cancel()
@@ -76,7 +84,8 @@ class Interaction:
 
     async def _obey_all(self, read: Read) -> None:
         while (request := await read()) is not grpc.aio.EOF:
-            await self._obey(request)
+            if not self._over:
+                await self._obey(request)
 
     async def _obey(self, request: pb.InteractRequest) -> None:
         orchestrator, tenant, session_id = self._orchestrator, self._tenant, self._session_id

@@ -207,10 +207,14 @@ class Chunk:
 
 
 class Reader:
-    """Reads a stream's events, and checks as it goes what holds of every stream."""
+    """Reads a stream's events, and checks as it goes what holds of every stream.
 
-    def __init__(self, call: Any) -> None:
+    `says_goodbye`: its half is closed once the session is over, as clients should.
+    """
+
+    def __init__(self, call: Any, *, says_goodbye: bool = False) -> None:
         self.call = call
+        self.says_goodbye = says_goodbye
         self.events: list[pb.StreamEvent] = []
         self.chunks: list[Chunk] = []
 
@@ -226,6 +230,8 @@ class Reader:
             if event.HasField("chunk_header"):
                 self.chunks.append(await self._chunk(event.chunk_header))
         self.events.append(event)
+        if event.HasField("ended") and self.says_goodbye:
+            await self.call.done_writing()
         return event
 
     async def until_chunks(self, count: int) -> list[Chunk]:
@@ -278,4 +284,4 @@ async def interact(api: Api, first: pb.CreateSessionRequest | str) -> Reader:
         else pb.InteractRequest(create=first)
     )
     await call.write(action)
-    return Reader(call)
+    return Reader(call, says_goodbye=True)

@@ -225,6 +225,23 @@ async def test_a_stream_begins_with_create_or_attach(api: Api, first: pb.Interac
     assert refused.fields() == {"action": "FIRST_ACTION_INVALID"}
 
 
+@pytest.mark.parametrize("says_goodbye", [True, False])
+async def test_a_call_ends_behind_its_clients_half_or_a_second_later(api: Api, says_goodbye: bool) -> None:
+    """One that ended before would be reset by proxies, and what it said last lost with it."""
+    reader = await interact(api, create_request(max_duration=600.0))
+    reader.says_goodbye = False
+    await reader.until_chunks(1)
+    await reader.call.write(pb.InteractRequest(stop=pb.Stop()))
+    await reader.until("ended")
+    await reader.call.write(pb.InteractRequest(pause=pb.Pause()))  # under way as the session ended
+    with pytest.raises(TimeoutError):
+        await asyncio.wait_for(asyncio.shield(reader.call.code()), 0.3)
+    if says_goodbye:
+        await reader.call.done_writing()
+    async with asyncio.timeout(0.5 if says_goodbye else 5.0):
+        assert await reader.call.code() is grpc.StatusCode.OK
+
+
 async def test_a_bad_create_on_interact_names_its_fields(api: Api) -> None:
     reader = await interact(api, create_request(prompt="", person=media_pb2.Picture()))
     assert (await refusal(reader.next())).fields() == {
