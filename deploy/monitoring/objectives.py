@@ -97,7 +97,7 @@ OBJECTIVES = (
     Objective(
         name="switch_latency",
         title="Switch latency",
-        promise="the first chunk with the new garment is written within 2 s of the request, or of when the switch was due",
+        promise="the first chunk with the new garment is written within 2 s of the request, or of when it was due",
         target=0.99,
         bad=_slower_than("chameleon_switch_seconds", "2.0", 'stage="sent"'),
         events=lambda window: rate('chameleon_switch_seconds_count{stage="sent"}', window),
