@@ -92,6 +92,24 @@ def test_versions_that_meet_in_an_engine_or_a_graph_are_the_same_everywhere() ->
         assert version == project.get(name, version)
 
 
+def test_the_bill_of_materials_names_all_that_images_install(tmp_path: Path) -> None:
+    """What `make sbom` writes."""
+    (line,) = re.findall(r"syft (scan .+)$", (ROOT / "Makefile").read_text(), re.MULTILINE)
+    target = tmp_path / "sbom.spdx.json"
+    arguments = line.replace("out/sbom.spdx.json", str(target)).split()
+    done = subprocess.run(
+        [Path(sys.executable).parent / "syft", *arguments],
+        env={"SYFT_CHECK_FOR_APP_UPDATE": "false", "HOME": str(tmp_path)},
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    listed = {(package["name"], package.get("versionInfo")) for package in json.loads(target.read_text())["packages"]}
+    assert set().union(*(pins(name).items() for name in INSTALLING)) <= listed
+
+
 @pytest.mark.parametrize("name", INSTALLING)
 def test_nothing_is_installed_without_its_hash(name: str) -> None:
     installs = [value for word, value in images.instructions(name) if word == "RUN" and "pip install" in value]
