@@ -23,6 +23,7 @@ class _Sample:
     at_s: float
     load: Load
     refusals: int
+    given_up: int
     admitted: int
 
 
@@ -63,7 +64,9 @@ class HorizontalPodAutoscaler:
         load = self._backend.load(now)
         self._looks += 1
         self._utilisation += load.utilisation
-        self._samples.append(_Sample(at_s=now, load=load, refusals=books.refusals, admitted=books.admitted))
+        self._samples.append(
+            _Sample(at_s=now, load=load, refusals=books.refusals, given_up=books.given_up, admitted=books.admitted)
+        )
         oldest_s = now - self._settings.metric_age_s - self._settings.window_s
         while self._samples[0].at_s < oldest_s:
             self._samples.popleft()
@@ -90,9 +93,17 @@ class HorizontalPodAutoscaler:
             wishes.append(self._by_value(mean("utilisation") / policy.utilisation))
         if policy.queue_s is not None:
             wishes.append(self._by_value(mean("queue_s") / policy.queue_s))
-        refusals = seen[-1].refusals - seen[0].refusals
-        answers = refusals + seen[-1].admitted - seen[0].admitted
-        shares = {"slow": mean("slow"), "late": mean("late"), "rejected": refusals / answers if answers else 0.0}
+
+        def beside_admitted(name: str) -> float:
+            refused, let_in = (getattr(seen[-1], one) - getattr(seen[0], one) for one in (name, "admitted"))
+            return refused / (refused + let_in) if refused else 0.0
+
+        shares = {
+            "slow": mean("slow"),
+            "late": mean("late"),
+            "rejected": beside_admitted("refusals"),
+            "given_up": beside_admitted("given_up"),
+        }
         for name, share in shares.items():
             limit = getattr(policy, name)
             if limit is not None and policy.sessions is not None:

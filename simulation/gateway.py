@@ -26,6 +26,8 @@ class Books:
     admitted: int = 0
     refusals: int = 0
     """Answers SESSION_CAPACITY or ENGINE_DOWN; a session may get several."""
+    given_up: int = 0
+    """Refused by every pod that was asked; a viewer who asks again later may be several."""
     completed: int = 0
     drained: int = 0
     lost: int = 0
@@ -75,6 +77,7 @@ class Viewers:
                 return
             self.books.refusals += 1
             retry_s = refused_s
+        self.books.given_up += 1
         if now + retry_s - asked_s <= self._gateway.patience_s:
             self._clock.after(retry_s, lambda: self._ask(visit, asked_s))
         else:

@@ -139,13 +139,14 @@ class Policy(Closed):
         queue_s: mean wait of a step between runnable and running.
         slow: chunks with a real-time factor below 1, as a share of all.
         late: chunks sent after their playing time, as a share of all.
-        rejected: refusals, as a share of all answers.
+        rejected: refusals by pods, as a share of all answers.
+        given_up: refusals by every pod that the gateway asked, as a share of all that were asked for.
         pods: a fixed number of pods and no signal.
         gateway: instead of the scenario's.
         victims: instead of the autoscaler's.
 
-    `slow`, `late` and `rejected` are guards: beside `sessions` they lower its target, to half of it once they reach
-    theirs; alone they ask for up to twice the pods.
+    `slow`, `late`, `rejected` and `given_up` are guards: beside `sessions` they lower its target, to half of it once
+    they reach theirs; alone they ask for up to twice the pods.
     """
 
     sessions: Share | None = None
@@ -154,6 +155,7 @@ class Policy(Closed):
     slow: Share | None = None
     late: Share | None = None
     rejected: Share | None = None
+    given_up: Share | None = None
     pods: PositiveInt | None = None
     gateway: Gateway | None = None
     victims: Victims | None = None

@@ -20,7 +20,7 @@ POLICIES = [*SCENARIO.policies.items(), *SHIPPED.policies.items()]
 def test_targets_and_limits_are_those_of_the_scaled_object(policy: Policy) -> None:
     limits = [re.findall(r", ([0-9.]+)\) / \1\)$", entry["metadata"]["query"].strip()) for entry in KEDA["triggers"]]
     assert {float(entry["metadata"]["threshold"]) for entry in KEDA["triggers"]} == {policy.sessions}
-    assert [[float(limit) for limit in found] for found in limits] == [[], [policy.slow], [policy.rejected]]
+    assert [[float(limit) for limit in found] for found in limits] == [[], [policy.slow], [policy.given_up]]
 
 
 def test_bounds_rollout_drain_and_gateway_are_those_of_the_manifests() -> None:
