@@ -126,7 +126,8 @@ def plot(findings: Findings, path: Path) -> None:
     lines = [line for axis in figure.axes[: len(days)][:1] for line in axis.get_legend_handles_labels()[0]]
     figure.legend(handles=[*lines, figure.axes[len(days)].lines[0]], loc="lower left", ncols=4, fontsize=8)
     axes[-1, 0].set_xlabel("hour of the day")
-    figure.suptitle(findings.headline, x=0.01, ha="left", fontsize=10)
-    figure.tight_layout(rect=(0.0, 0.3 / figure.get_figheight(), 1.0, 1.0))
+    inch = 1.0 / figure.get_figheight()  # whatever the number of days
+    figure.suptitle(findings.headline, x=0.01, y=1.0 - 0.1 * inch, ha="left", va="top", fontsize=10)
+    figure.tight_layout(rect=(0.0, 0.3 * inch, 1.0, 1.0 - 0.3 * inch))
     figure.savefig(path, dpi=100)
     plt.close(figure)
