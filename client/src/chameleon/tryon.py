@@ -208,15 +208,7 @@ async def run(
     length_s = last_s + AFTER_SWITCH_S if seconds is None else seconds
     if planned and last_s >= length_s:
         raise ValueError(f"the switch at {last_s:g} s lies beyond the end of a video of {length_s:g} s")
-    uploaded = [
-        PlannedSwitch(
-            at_s=switch.at_s,
-            garment=await _uploaded(client, switch.garment),
-            prompt=switch.prompt,
-            policy=switch.policy,
-        )
-        for switch in planned
-    ]
+    uploaded = [replace(switch, garment=await _uploaded(client, switch.garment)) for switch in planned]
     record = _Record(time.perf_counter(), uploaded)
     async with client.open_session(
         person=person,
