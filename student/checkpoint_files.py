@@ -93,8 +93,8 @@ def _complete_set(folder: Path, found: list[Path]) -> list[Path]:
 
 def _weight_map(index: Path) -> Mapping[str, str]:
     try:
-        weight_map: Mapping[str, str] = json.loads(index.read_text())["weight_map"]
-    except (json.JSONDecodeError, KeyError, TypeError) as error:
+        weight_map: Mapping[str, str] = dict(json.loads(index.read_text())["weight_map"])
+    except (KeyError, TypeError, ValueError) as error:
         raise CheckpointError(f"{index} is no index of shards: {error}") from error
     return weight_map
 
@@ -103,8 +103,12 @@ def _unpickled(path: Path) -> Mapping[str, Tensor]:
     try:
         # PyTorch maps its zip files only; what was written before 1.6 is read whole.
         found: Any = torch.load(path, map_location="cpu", mmap=zipfile.is_zipfile(path), weights_only=True)
-    except (UnpicklingError, RuntimeError, EOFError) as error:
+    except (UnpicklingError, RuntimeError) as error:
         raise CheckpointError(_damaged(path, error)) from error
+    except (OSError, MemoryError):
+        raise
+    except Exception as error:  # whatever the unpickler stumbles over: a web page of an error, an empty file
+        raise CheckpointError(_damaged(path, UnpicklingError(f"no file of PyTorch's: {error!r}"))) from error
     if isinstance(found, Mapping):
         found = next((found[name] for name in _GENERATORS if name in found), found)
     if not isinstance(found, Mapping) or not found or not all(isinstance(value, Tensor) for value in found.values()):

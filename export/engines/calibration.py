@@ -71,7 +71,24 @@ def tokenizer(student: Student, file: Path) -> Tokenize:
 
 
 def drive(student: Student, wanted: Iterable[Sample], tokenize: Tokenize, network: CausalDiT) -> None:
-    """Sample each pair's stream, with `network` in the backbone's place, until a pass has seen a full window."""
+    """Sample each pair's stream, with `network` in the backbone's place, until a pass has seen a full window.
+
+    The student's encoders work where the network lies, and go back.
+    """
+    device, home = network.patch_embedding.weight.device, student.vae.mean.device
+    try:
+        _place(student, device)
+        _drive(student, wanted, tokenize, network)
+    finally:
+        _place(student, home)
+
+
+def _place(student: Student, device: torch.device) -> None:
+    for encoder in (student.vae, student.text_encoder):
+        encoder.to(device)
+
+
+def _drive(student: Student, wanted: Iterable[Sample], tokenize: Tokenize, network: CausalDiT) -> None:
     geometry = student.geometry
     for seed, sample in enumerate(wanted):
         stream = LatentStream(network, geometry, noise=philox_noise(seed), schedule=student.schedule)

@@ -72,11 +72,14 @@ class StaticFp8Linear(nn.Module):
         return F.linear(x, weight, self.bias)
 
 
-def calibrate(network: CausalDiT, drive: Callable[[CausalDiT], None]) -> dict[str, float]:
+def calibrate(
+    network: CausalDiT, drive: Callable[[CausalDiT], None], *, device: torch.device | str = "cpu"
+) -> dict[str, float]:
     """The largest input, in absolute value, that each of `quantised_names` met.
 
     Args:
         drive: runs the network it is given, over what it shall serve. It gets a copy: modelopt changes its modules.
+        device: where the copy runs.
 
     Raises:
         ToolError: modelopt is not installed.
@@ -91,7 +94,7 @@ def calibrate(network: CausalDiT, drive: Callable[[CausalDiT], None]) -> dict[st
 
     names = quantised_names(network)
     with torch.no_grad():
-        watched = mtq.quantize(copy.deepcopy(network), _config(names), forward_loop=drive)
+        watched = mtq.quantize(copy.deepcopy(network).to(device), _config(names), forward_loop=drive)
     largest = {name: watched.get_submodule(name).input_quantizer.amax for name in names}
     unseen = [name for name, value in largest.items() if value is None or not bool(torch.isfinite(value))]
     if unseen:

@@ -10,7 +10,9 @@ from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
+import onnx
 import torch
+from onnx import external_data_helper
 
 from contract.engine_manifest import Precision
 from contract.geometry import StudentGeometry
@@ -83,6 +85,7 @@ class Source:
         Raises:
             ToolError: FP8 without modelopt.
             FileNotFoundError, CheckpointError: weights are missing or do not fit.
+            ValueError: they are others than the repository's.
         """
         found = {name: self.root / name for name in sorted(self.manifest.files) if name.endswith(".onnx")}
         if self.precision is Precision.FP32:
@@ -93,6 +96,7 @@ class Source:
             only = frozenset(found)
         elif self.precision is Precision.FP8:
             student, only = self._large(), frozenset({_STUDENT_GRAPH})
+            _check_weights(self.root / _STUDENT_GRAPH, student)
         else:
             return found
         if self.precision is Precision.FP8:
@@ -105,24 +109,47 @@ class Source:
         shapes_only = nano.build() if self.student == "nano" else _sizes_5b(geometry).meta()
         by_path = {one.path: one for one in graphs(replace(shapes_only, geometry=geometry))}
         torch.manual_seed(0)
-        return {name: value.numpy() for name, value in by_path[graph].inputs(sizes).items()}
+        inputs = by_path[graph].inputs(sizes)
+        if "timestep" in inputs:
+            # Those that are served: of a prepared graph any other gives NaN.
+            known = torch.tensor([float(step.timestep) for step in self.manifest.schedule.passes()])
+            inputs["timestep"] = known[torch.randint(0, len(known), inputs["timestep"].shape)]
+        return {name: value.numpy() for name, value in inputs.items()}
 
     def _large(self) -> Student:
+        """On the CPU, where graphs are traced, and where random weights are those of `python -m export onnx`."""
         sizes = _sizes_5b(self.manifest.geometry)
-        device = "cuda" if torch.cuda.is_available() else "cpu"
         if self.weights is None:
-            return sizes.build(device=device)
-        loaded = sizes.load(self.weights, network=self.network, device=device)
-        return replace(loaded, tokenizer=self.manifest.tokenizer)
+            return sizes.build()
+        return replace(sizes.load(self.weights, network=self.network), tokenizer=self.manifest.tokenizer)
 
     def _quantise(self, student: Student) -> None:
+        """In place; streams are sampled where `_device` says."""
         file = self.root / TEXT_ENCODER / seal.VERSION / student.tokenizer
         drive = partial(calibration.drive, student, self.samples, calibration.tokenizer(student, file))
-        fp8.quantise(student.network, fp8.calibrate(student.network, drive))
+        largest = fp8.calibrate(student.network, drive, device=_device())
+        torch.cuda.empty_cache()  # TensorRT builds in this process next, and PyTorch would keep what it has let go
+        fp8.quantise(student.network, largest)
+
+
+def _device() -> str:
+    return "cuda" if torch.cuda.is_available() else "cpu"
 
 
 def _sizes_5b(geometry: StudentGeometry) -> WanSizes:
     return replace(wan_5b.sizes(geometry.frame_height, geometry.frame_width), geometry=geometry)
+
+
+def _check_weights(graph: Path, student: Student) -> None:
+    """An engine of other weights would be served with the repository's sha256: one layer is enough to tell."""
+    linear = "blocks.0.ffn.2.weight"
+    name = f"part.{linear}.transposed"  # as export.streamed names it
+    found = onnx.load(graph, load_external_data=False).graph.initializer
+    weight = next(tensor for tensor in found if tensor.name == name)
+    external_data_helper.load_external_data_for_tensor(weight, str(graph.parent))
+    given = student.network.get_parameter(linear).detach().t().contiguous()
+    if weight.raw_data != given.view(torch.uint8).numpy().tobytes():
+        raise ValueError(f"{graph} has other weights than those that --precision fp8 was given to round")
 
 
 def _check_reference(reference: Path, geometry: StudentGeometry) -> None:

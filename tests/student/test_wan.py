@@ -172,6 +172,10 @@ def _lfs_pointer(path: Path) -> None:
     path.write_text("version https://git-lfs.github.com/spec/v1\noid sha256:00\nsize 2818839170\n")
 
 
+def _web_page(path: Path) -> None:
+    path.write_text("hello, please log in")
+
+
 def _pickle_of_code(path: Path) -> None:
     torch.save({"a": re.compile("x")}, path)
 
@@ -182,11 +186,18 @@ def _pickle_of_code(path: Path) -> None:
         (VAE_FILE, _truncate, "Wan2.2_VAE.pth cannot be read"),
         (VAE_FILE, _lfs_pointer, "Wan2.2_VAE.pth is a pointer of Git LFS"),
         (VAE_FILE, _pickle_of_code, "Wan2.2_VAE.pth cannot be read: Weights only load failed"),
+        (VAE_FILE, _web_page, "Wan2.2_VAE.pth cannot be read: no file of PyTorch's"),
+        (T5_FILE, lambda path: path.write_bytes(b""), "enc-bf16.pth cannot be read: no file of PyTorch's"),
         (T5_FILE, lambda path: torch.save({"step": 3}, path), "holds no tensors by name.*: keys step"),
         (T5_FILE, lambda path: torch.save([torch.zeros(1)], path), "holds no tensors by name.*: list"),
         ("diffusion_pytorch_model-00002-of-00003.safetensors", _truncate, "00002-of-00003.safetensors cannot be read"),
         ("diffusion_pytorch_model-00002-of-00003.safetensors", _lfs_pointer, "is a pointer of Git LFS"),
         ("diffusion_pytorch_model.safetensors.index.json", lambda path: path.write_text("{}"), "no index of shards"),
+        (
+            "diffusion_pytorch_model.safetensors.index.json",
+            lambda path: path.write_text('{"weight_map": ["a.safetensors"]}'),
+            "no index of shards",
+        ),
     ],
 )
 def test_a_damaged_file_is_told_from_one_that_does_not_fit(

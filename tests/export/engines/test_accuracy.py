@@ -1,12 +1,14 @@
 """An engine's error is measured against its output's size, and compared with the precision's bound."""
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import onnx
 import pytest
 import torch
 from onnx import TensorProto, helper
+from polygraphy import util
 from polygraphy.backend.base import BaseRunner
 from polygraphy.common import TensorMetadata
 from polygraphy.datatype import DataType
@@ -42,6 +44,35 @@ class _Engine(BaseRunner):  # type: ignore[misc]
         assert x.dtype == torch.bfloat16
         self.inference_time = 0.0
         return {"y": self._scale * x, "z": np.zeros((1, 64), np.float32)}
+
+
+class _BfloatOut(BaseRunner):  # type: ignore[misc]
+    """As TensorRT's runner returns an output: bytes in what its inputs were, seen in the output's type."""
+
+    def __init__(self) -> None:
+        super().__init__(name="engine")
+
+    def get_input_metadata_impl(self) -> TensorMetadata:
+        return TensorMetadata().add("x", dtype=DataType.FLOAT32, shape=(1, 64))
+
+    def infer_impl(self, feed_dict: dict[str, Any]) -> dict[str, Any]:
+        self.inference_time = 0.0
+        raw = torch.from_numpy(2 * X).bfloat16().view(torch.uint8).flatten()
+        zeros = torch.zeros(4 * 64, dtype=torch.uint8)
+        y, z = (raw, zeros) if util.array.is_torch(feed_dict["x"]) else (raw.numpy(), zeros.numpy())
+        return {
+            "y": util.array.view(y, DataType.BFLOAT16, (1, 64)),
+            "z": util.array.view(z, DataType.FLOAT32, (1, 64)),
+        }
+
+
+def test_an_engine_of_float32_inputs_may_have_bfloat16_outputs(doubled: Path) -> None:
+    """The decoder's first latent: no input tells Polygraphy that NumPy's types will not do."""
+    found = compare(
+        reference_runner(doubled, threads=1), _BfloatOut(), {"x": X}, name="first", profile="static", bound_db=25
+    )
+    assert found.passed
+    assert found.output == "y"
 
 
 @pytest.mark.parametrize(

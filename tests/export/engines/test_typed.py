@@ -49,11 +49,18 @@ def test_products_are_of_the_precision_and_the_border_of_the_caches_type(
     assert {border[name] for name in ("latent", "past_k_0", "new_k_0", "new_v_0", "flow")} == {TensorProto.FLOAT}
 
 
-@pytest.mark.parametrize("precision", [Precision.BF16, Precision.FP8])
-def test_tensorrt_builds_the_student_in_that_precision(
-    precision: Precision, written: Mapping[Precision, Path], one_layer: Student, rtx: ModuleType
+def test_tensorrt_builds_the_student_in_either_precision_and_keeps_float8_weights_in_a_byte_each(
+    written: Mapping[Precision, Path], one_layer: Student, rtx: ModuleType
 ) -> None:
+    """Where TensorRT does not know the pattern for a product in FP8, it rounds weights back to bfloat16, and builds."""
     students = profiles(["full"], one_layer.geometry)
-    (finding,) = check([written[precision]], students, tensorrt=rtx, target=DEFAULT_CAPABILITY)
-    assert finding.error == ""
-    assert finding.engine_bytes > 100_000
+    found = {
+        precision: next(check([path], students, tensorrt=rtx, target=DEFAULT_CAPABILITY))
+        for precision, path in written.items()
+    }
+    assert {finding.error for finding in found.values()} == {""}
+    rounded = sum(
+        one_layer.network.get_submodule(name).weight.numel() for name in fp8.quantised_names(one_layer.network)
+    )
+    saved = found[Precision.BF16].engine_bytes - found[Precision.FP8].engine_bytes
+    assert saved == pytest.approx(rounded, rel=0.2)
