@@ -20,7 +20,7 @@ class Row:
 
     Attributes:
         what: the part that was measured.
-        size: of the frame, height x width in pixels.
+        size: of the frame, width x height in pixels.
         window: latent frames attended, those of the pass included; None where there is no window.
         median_ms, least_ms, most_ms: over `runs`; None: not measured, and `note` says why.
         floor_ms: what this machine's measured matrix and copy rates allow at best; None: not counted.
@@ -45,7 +45,7 @@ class Row:
 
 @dataclass(kw_only=True)
 class Report:
-    """What has been measured so far. `path` is written anew with every row, so that an end by force loses none."""
+    """What has been measured so far. `path` is replaced with every row, so that an end by force loses none."""
 
     path: Path | None
     machine: dict[str, Any]
@@ -76,7 +76,9 @@ class Report:
     def write(self) -> None:
         if self.path is not None:
             self.path.parent.mkdir(parents=True, exist_ok=True)
-            self.path.write_text(json.dumps(self.to_json(), indent=1) + "\n")
+            partial = self.path.with_name(f"{self.path.name}.part")
+            partial.write_text(json.dumps(self.to_json(), indent=1) + "\n")
+            partial.replace(self.path)
 
     def to_json(self) -> dict[str, Any]:
         return {
@@ -110,13 +112,17 @@ class Report:
         Console(width=None if console.is_terminal else _LOG_WIDTH).print(table)
 
 
+def title(row: Row) -> str:
+    """What a row is about, with its scope."""
+    window = "" if row.window is None else f", window {row.window}"
+    return f"{row.what} ({row.size} {row.precision} batch {row.batch}{window})"
+
+
 def line(row: Row) -> str:
     """A row in one line."""
     cells = zip(("ms", "range", "floor ms", "of floor", "frames/s", "peak GB"), _cells(row)[5:11], strict=True)
     figures = ", ".join(f"{name} {cell}" for name, cell in cells if cell)
-    window = "" if row.window is None else f", window {row.window}"
-    scope = f"{row.size} {row.precision} batch {row.batch}{window}"
-    return f"{row.what} ({scope}): {figures or 'not measured'}{f' [{row.note}]' if row.note else ''}"
+    return f"{title(row)}: {figures or 'not measured'}{f' [{row.note}]' if row.note else ''}"
 
 
 def _cells(row: Row) -> list[str]:

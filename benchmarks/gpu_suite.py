@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import traceback
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -18,7 +19,7 @@ from benchmarks.gpu_clock import Clock, Times
 from benchmarks.gpu_cost import Cost, Rates, measured_rates
 from benchmarks.gpu_networks import Networks
 from benchmarks.gpu_overlap import overlapped
-from benchmarks.gpu_report import Report, Row
+from benchmarks.gpu_report import Report, Row, title
 from benchmarks.gpu_subject import Subject
 from contract.geometry import CONDITION_FRAMES, StudentGeometry
 from executors.torch_fp8 import fp8_linears, fp8_missing
@@ -45,10 +46,14 @@ class DeviceLostError(Exception):
 
 
 class Suite:
-    """Measures a subject on a device into a report."""
+    """Measures a subject on a device into a report.
 
-    def __init__(self, subject: Subject, clock: Clock, report: Report) -> None:
-        self._subject, self._clock, self._report = subject, clock, report
+    Args:
+        only: rows in whose title it finds something; None: all.
+    """
+
+    def __init__(self, subject: Subject, clock: Clock, report: Report, *, only: re.Pattern[str] | None = None) -> None:
+        self._subject, self._clock, self._report, self._only = subject, clock, report, only
         self._precision = str(subject.dtype).removeprefix("torch.")
         self._fp8 = False
         self._schedule = subject.schedule
@@ -61,6 +66,8 @@ class Suite:
             self._report.note(f"ended early, the device answers no more: {error}")
 
     def _run(self) -> None:
+        if self._only is not None:
+            self._report.note(f"Only rows that match {self._only.pattern!r}.")
         with self._kept_apart("rates"):
             self._report.rates = self.rates.to_json()
         main, *others = self._subject.geometries
@@ -74,11 +81,10 @@ class Suite:
             self._both(self._core, size, fp8=not missing)
         for size in (main, *others):
             self._both(self._short_window, size, fp8=not missing)
-            with self._kept_apart(f"fills, {size}"):
-                self._fills(size)
+            self._both(self._fills, size, fp8=not missing)
             self._both(self._batches, size, fp8=not missing)
-        with self._kept_apart("encoders"):
-            self._encoders(main)
+        with self._kept_apart("text"):
+            self._text(main)
 
     def _both(self, group: Callable[[str], None], size: str, *, fp8: bool) -> None:
         """A group of rows, and with `fp8` another time with FP8 linears."""
@@ -112,25 +118,28 @@ class Suite:
     # Groups of rows
 
     def _ladder(self, size: str) -> None:
-        """What each of the things that make it fast is worth, one put on the other: a pass at a full window."""
+        """What each of the things that make it fast is worth, one put on the other: a pass at a full window.
+
+        Fusing comes behind compiling: not compiled, the split copies, which says nothing about what serves.
+        """
         geometry, network = self._made.geometry(size), self._made.network
         scope = Row(what="", size=size, precision=self._precision, window=geometry.window_frames)
         steps: tuple[tuple[str, Callable[[], object], bool, bool], ...] = (
             ("pass as trained", lambda: None, False, False),
             ("+ the prompt's keys and values kept", lambda: None, True, False),
             ("+ table for times", lambda: prepare(network, self._schedule, fused=False), True, False),
-            ("+ fused queries, keys, values", lambda: prepare(network, self._schedule, tables=False), True, False),
             ("+ compiled", lambda: compile_blocks(network) if self._clock.on_gpu else None, True, False),
+            ("+ fused queries, keys, values", lambda: prepare(network, self._schedule, tables=False), True, False),
             ("+ CUDA graph", lambda: None, True, True),
         )
         for what, change, kept, graph in steps:
-            if what in ("+ compiled", "+ CUDA graph") and not self._clock.on_gpu:
-                self._report.add(replace(scope, what=what, note="needs a GPU"))
-                continue
             change()  # also where the row is dropped: what follows is measured with it
+            needs_gpu = what in ("+ compiled", "+ CUDA graph")
             self._row(
                 replace(scope, what=what),
-                lambda kept=kept, graph=graph: self._pass_times(size, kept, graph),  # type: ignore[misc]
+                lambda kept=kept, graph=graph, needs_gpu=needs_gpu: self._pass_times(  # type: ignore[misc]
+                    size, kept, graph, needs_gpu
+                ),
                 self._made.pass_cost(size, 1, geometry.chunk_frames, geometry.max_attended_frames),
             )
 
@@ -199,6 +208,12 @@ class Suite:
             lambda: self._switch_times(size),
             None,
         )
+        if not self._fp8:
+            self._row(
+                replace(scope, what="encode, one picture"),
+                lambda: self._encode_times(size),
+                self._made.encode_cost(size),
+            )
 
     def _short_window(self, size: str) -> None:
         """What a shorter window would give: the student keeps conditions, sink and half of the recent frames."""
@@ -223,15 +238,10 @@ class Suite:
         )
 
     def _fills(self, size: str) -> None:
-        geometry = self._made.geometry(size)
+        geometry, precision = self._made.geometry(size), _FLOAT8 if self._fp8 else self._precision
         for cached in geometry.attended_lengths()[:-1]:
             self._measure(
-                Row(
-                    what="denoising pass",
-                    size=size,
-                    precision=self._precision,
-                    window=cached + geometry.chunk_frames,
-                ),
+                Row(what="denoising pass", size=size, precision=precision, window=cached + geometry.chunk_frames),
                 lambda cached=cached: self._made.backbone(size, 1).denoise(cached),  # type: ignore[misc]
                 self._made.pass_cost(size, 1, geometry.chunk_frames, cached),
             )
@@ -246,16 +256,13 @@ class Suite:
                 self._made.pass_cost(size, batch, frames, full),
             )
 
-    def _encoders(self, size: str) -> None:
+    def _text(self, size: str) -> None:
+        """The last: its encoder's weights, larger than the student's, would be in every later row's peak."""
         geometry = self._made.geometry(size)
         self._made.let_go()  # room for the text encoder
-        scope = Row(what="", size=size, precision=self._precision)
-        self._row(
-            replace(scope, what="encode, one picture"), lambda: self._encode_times(size), self._made.encode_cost(size)
-        )
         tokens = torch.zeros(1, geometry.text_tokens, dtype=torch.int64, device=self._clock.device)
         self._row(
-            replace(scope, what="text"),
+            Row(what="text", size=size, precision=self._precision),
             lambda: self._clock.measure(lambda: self._made.text(tokens, torch.ones_like(tokens)), graph=False),
             None,
         )
@@ -271,6 +278,8 @@ class Suite:
         Args:
             frames: of video that one run stands for.
         """
+        if self._only is not None and not self._only.search(title(scope)):
+            return
         if self._report.left_s < _RESERVE_S:
             self._report.add(replace(scope, note=f"dropped: {self._report.budget_s:.0f} s were spent"))
             return
@@ -307,7 +316,9 @@ class Suite:
 
     # What is measured
 
-    def _pass_times(self, size: str, kept: bool, graph: bool) -> Times:
+    def _pass_times(self, size: str, kept: bool, graph: bool, needs_gpu: bool) -> Times:
+        if needs_gpu and not self._clock.on_gpu:
+            raise NotMeasured("needs a GPU")
         backbone = self._made.backbone(size, 1)
         timestep = self._schedule.passes()[0].timestep
         return self._clock.measure(

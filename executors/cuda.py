@@ -73,8 +73,8 @@ class CudaStream:
             work: uses the same memory each time, and may be repeated.
         """
         if ("warm", shape) not in recorded:
-            recorded["warm", shape] = True
             work()
+            recorded["warm", shape] = True  # only now: what failed has not allocated, and may not while captured
             return
         if key not in recorded:
             recorded[key] = self._capture(work)

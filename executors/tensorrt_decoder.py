@@ -68,6 +68,7 @@ class TensorrtDecoder:
         picture = (geometry.frame_height, geometry.frame_width, 3)
         while len(self._latents) < count:
             self._latents.append(stream.allocate(call.latent[0].nbytes))
+        while len(self._frames) < count:  # apart: where the device had no room for these, the latents are there
             self._frames.append(stream.allocate(stride * int(np.prod(picture))))
         for memory, latent in zip(self._latents, call.latent, strict=False):
             stream.upload(memory.pointer, latent)

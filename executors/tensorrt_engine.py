@@ -105,6 +105,7 @@ class Engine:
         if profile not in self._contexts:
             strategy = self._tensorrt.ExecutionContextAllocationStrategy.USER_MANAGED
             context = self._engine.create_execution_context(strategy)
+            _taken(context is not None, f"a context of {self._entry.file}")
             context.set_device_memory(self._scratch.pointer, self._scratch_bytes)
             _taken(context.set_optimization_profile_async(profile, self._stream.handle), f"profile {profile}")
             self._contexts[profile] = context

@@ -38,15 +38,20 @@ class TorchKind:
     """
 
     def __init__(self, manifest: Manifest) -> None:
+        """Raises ValueError for a CHAMELEON_PRECISION that there is not: in silence it would serve bf16."""
+        precision = os.environ.get(PRECISION_VARIABLE)
+        if precision not in (None, "", FP8):
+            raise ValueError(f"{PRECISION_VARIABLE}: {precision!r} is not {FP8!r}; unset, the cache's type computes")
+        self._fp8 = precision == FP8
         self._geometry, self._schedule, self._tokenizer = manifest.geometry, manifest.schedule, manifest.tokenizer
         self._device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
 
     def student(self, model: Model) -> StudentExecutor:
         assert model.probe_cell is not None
+        if self._fp8 and (missing := fp8_missing(self._device)):
+            raise ValueError(missing)
         network = prepare(self._load("network").network, self._schedule)
-        if os.environ.get(PRECISION_VARIABLE) == FP8:
-            if missing := fp8_missing(self._device):
-                raise ValueError(missing)
+        if self._fp8:
             to_fp8(network)
         return TorchStudent(network, self._geometry, probe_cell=model.probe_cell)
 

@@ -34,6 +34,10 @@ class Lane:
     @contextmanager
     def entered(self) -> Iterator[None]:
         """What is called within goes to this stream; when left, all of it has been done."""
+        if self._stream is not None:
+            # Weights come to be on the caller's stream (random, converted, relaid), which this one does not wait for
+            # by itself.
+            self._stream.wait_stream(torch.cuda.current_stream(self.device))
         with torch.no_grad(), torch.cuda.stream(self._stream):  # a stream of None changes nothing
             yield
             if self._stream is not None:

@@ -4,19 +4,26 @@ from __future__ import annotations
 
 import itertools
 import json
+import re
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 import torch
+from torch import Tensor
+from torch._dynamo.testing import CompileCounter
 
-from benchmarks import gpu
+from benchmarks import gpu, gpu_suite
 from benchmarks.gpu_backbone import pass_cost
+from benchmarks.gpu_clock import Clock, Times
 from benchmarks.gpu_cost import Cost, Rates
 from benchmarks.gpu_report import Report, Row, line
 from benchmarks.gpu_subject import Subject
 from contract.geometry import WAN_5B
 from contract.schedule import DenoisingSchedule
+from executors import torch_decoder
+from executors.torch_student import compile_blocks
 from student import nano
 from student.text import TextConfig
 from student.vae import VaeConfig, decoder_cache_shapes
@@ -34,10 +41,10 @@ _TINY = replace(
 )  # fmt: skip
 
 
-def subject() -> Subject:
+def subject(dtype: torch.dtype = torch.float32) -> Subject:
     return Subject(
         name="tiny",
-        dtype=torch.float32,
+        dtype=dtype,
         geometries={"32x64": _TINY},
         sizes=lambda geometry: WanSizes(geometry=geometry, vae=_VAE, text=_TEXT),
         schedule=DenoisingSchedule(),
@@ -87,11 +94,87 @@ def test_rows_that_come_too_late_are_dropped_with_the_reason() -> None:
     assert made.rows[-1].note == "dropped: 60 s were spent"
 
 
+def test_only_the_rows_that_are_asked_for_are_measured() -> None:
+    made = report(budget_s=1e9)
+    gpu.run(subject(), made, runs=1, only=re.compile("^text|batch [34]"))
+    assert [(row.what, row.batch) for row in made.rows] == [("denoising pass", 3), ("denoising pass", 4), ("text", 1)]
+    assert all(row.median_ms is not None for row in made.rows)
+
+
+class GpuClock(Clock):
+    """Takes the CPU for a GPU: what is captured has run twice before, and must not compile then."""
+
+    def __init__(self, *compilers: CompileCounter) -> None:
+        super().__init__(torch.device("cpu"), runs=1)
+        self.on_gpu = True
+        self._compilers = compilers
+
+    def measure(self, work: Callable[[], object], *, graph: bool = True) -> Times:
+        with torch.no_grad():
+            work()
+            work()
+        if graph:
+            self.captured(work)
+        return Times.of([1.0])
+
+    def captured(self, work: Callable[[], object]) -> Callable[[], object]:
+        before = [compiler.frame_count for compiler in self._compilers]
+        with torch.no_grad():
+            work()
+        assert before == [compiler.frame_count for compiler in self._compilers], "compiled while captured"
+        return work
+
+    def answers(self) -> bool:
+        return True
+
+    def reset_peak(self) -> None:
+        pass
+
+    def peak_gb(self) -> float | None:
+        return None
+
+
+def test_as_on_a_gpu_every_row_is_measured_and_the_decoder_compiles_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    blocks, decoder = CompileCounter(), CompileCounter()
+    compiled = torch_decoder.compiled
+
+    def one_behind_the_other(clock: Clock, chunk: Callable[[], Tensor], decode: Callable[[Tensor], object]) -> Times:
+        with torch.no_grad():
+            handed = chunk()[0].clone()
+        return clock.measure(lambda: decode(handed))
+
+    monkeypatch.setattr(gpu_suite, "compile_blocks", lambda network: compile_blocks(network, backend=blocks))
+    monkeypatch.setattr(torch_decoder, "compiled", lambda vae: compiled(vae, backend=decoder))
+    monkeypatch.setattr(gpu_suite, "fp8_missing", lambda device: None)
+    monkeypatch.setattr(gpu_suite, "overlapped", one_behind_the_other)
+    monkeypatch.setattr(gpu_suite, "measured_rates", lambda *_, **__: Rates(matrix=1.0, fp8_matrix=2.0, copy=1.0))
+    only = re.compile(r"^\+ (compiled|fused)|^decode, one latent \(|^(chunk|prefill|switch).*window (2|5|14)\)")
+    made = report(budget_s=1e9)
+    gpu_suite.Suite(subject(torch.bfloat16), GpuClock(blocks, decoder), made, only=only).run()
+    assert len(made.rows) == 3 + 2 * 5, "of these, the ladder's and the decoder's are not measured in fp8 again"
+    assert [row.note for row in made.rows if row.median_ms is None] == []
+    assert decoder.frame_count == 1, "whatever lends it its latents and caches"
+
+
 def test_a_report_is_on_disk_after_every_row(tmp_path: Path) -> None:
     made = report(tmp_path / "new" / "gpu.json", budget_s=60)
     for count in (1, 2):
         made.add(Row(what="text", size="1x1", precision="fp8"))
         assert len(json.loads((tmp_path / "new" / "gpu.json").read_text())["rows"]) == count
+
+
+def test_an_end_while_a_row_is_written_loses_none_before_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    made = report(tmp_path / "gpu.json", budget_s=60)
+    made.add(Row(what="text", size="1x1", precision="fp8"))
+
+    def cut_off(path: Path, text: str) -> int:
+        path.write_bytes(text[: len(text) // 2].encode())
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(Path, "write_text", cut_off)
+    with pytest.raises(KeyboardInterrupt):
+        made.add(Row(what="encode", size="1x1", precision="fp8"))
+    assert len(json.loads((tmp_path / "gpu.json").read_bytes())["rows"]) == 1
 
 
 def test_a_figure_is_never_shown_without_its_scope() -> None:

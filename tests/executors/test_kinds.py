@@ -91,6 +91,12 @@ def test_fp8_is_refused_where_the_device_has_none(tmp_path: Path, monkeypatch: p
         open_kind(repository(tmp_path, Executor.TORCH)).student(model("student"))
 
 
+def test_a_precision_that_there_is_not_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CHAMELEON_PRECISION", "FP8")
+    with pytest.raises(ValueError, match="CHAMELEON_PRECISION: 'FP8' is not 'fp8'"):
+        open_kind(repository(tmp_path, Executor.TORCH))
+
+
 def test_the_tensorrt_kind_says_what_it_lacks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "tensorrt", None)
     with pytest.raises(ValueError, match="set CHAMELEON_ENGINES"):

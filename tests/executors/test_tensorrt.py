@@ -22,6 +22,7 @@ from executors.tensorrt_encoders import TensorrtEncoder
 from executors.tensorrt_engine import Toolkit
 from executors.tensorrt_student import TensorrtStudent
 from service.engine.arena import HostArena
+from tests.executors import fake_tensorrt
 from tests.executors.conftest import KINDS, REPOSITORY
 from tests.executors.fake_tensorrt import fake_toolkit, write_engines
 from tests.executors.test_contract import latents, pass_call, prefill, run
@@ -111,6 +112,42 @@ def test_new_keys_and_values_lie_in_their_slots_and_nothing_else_changes(
         written = block()[start : start + geometry.chunk_frames * slot].view(np.float32)
         assert np.count_nonzero(written) > 0.99 * written.size
     assert within[changed].all()
+
+
+def test_a_first_run_that_failed_is_tried_again_as_it_stands(
+    student: TensorrtStudent,
+    arena: HostArena,
+    manifest: Manifest,
+    toolkit: Toolkit,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    geometry = manifest.geometry
+    call = pass_call(
+        arena, plan_chunk(prefill(student, arena, geometry)).denoise, latents(geometry, geometry.chunk_frames)
+    )
+    with monkeypatch.context() as short_of_memory:
+        short_of_memory.setattr(fake_tensorrt._Engine, "create_execution_context", lambda *_: None)
+        with pytest.raises(RuntimeError, match=r"TensorRT refuses a context of student\.engine"):
+            student.run([call])
+    flow = run(student, call)
+    assert toolkit.cuda.captures == 0, "TensorRT allocates at the first run, which a capture does not allow"
+    assert np.array_equal(flow, run(student, call))
+    assert toolkit.cuda.captures == 1
+
+
+def test_a_decode_without_room_for_its_frames_is_done_once_there_is(
+    engines: Path, toolkit: Toolkit, manifest: Manifest, arena: HostArena, tmp_path: Path
+) -> None:
+    geometry, cuda = manifest.geometry, toolkit.cuda
+    decoder = TensorrtDecoder(engines, manifest, probe_cell=1, folder=tmp_path, toolkit=toolkit)
+    decoder.probe(arena.name)
+    latent, room = latents(geometry, 1), cuda._memory
+    call = DecodeCall(arena=arena.name, block=0, latent=latent, read_bank=None, write_bank=0)
+    cuda._memory = sum(size for size, _ in cuda.live.values()) + latent.nbytes
+    with pytest.raises(CudaError, match="cudaMalloc"):
+        decoder.run(call)
+    cuda._memory = room
+    assert decoder.run(call).any()
 
 
 def test_a_pass_is_captured_once_for_each_block_profile_and_slot(
