@@ -20,6 +20,9 @@ def caption(store: Store, config: Config, captioner: Captioner, clip: Clip) -> N
     ledger, view = store.ledger(clip.id), store.view(clip)
     attempts = config.caption.attempts
     for attempt in range(len(ledger.of(Stage.CAPTION, CAPTION)) + 1, attempts + 1):
+        before = ledger.last(Stage.CAPTION, CAPTION)
+        if before is not None and before.outcome is Outcome.KEPT:
+            break
         answer = captioner.caption(view, view.spread(config.caption.frames), attempt=attempt)
         try:
             captions, fault = checked(answer), ""
@@ -38,8 +41,6 @@ def caption(store: Store, config: Config, captioner: Captioner, clip: Clip) -> N
                 data={"captions": captions} if captions else {"answer": dict(answer)},
             )
         )
-        if captions or last:
-            break
     if ledger.discarded is None:
         ledger.close(Stage.CAPTION)
 

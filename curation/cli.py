@@ -103,9 +103,8 @@ def latents(
         shape = made.LatentShape(size=size, rate=geometry.frames_per_second, latents=frames, caption=caption)
         every = made.read_manifest(out / MANIFEST)
         rows = [row for row in every if shape.holds(row)]
-        weights = f"{vae.name} {vae.stat().st_size}"
         opened = made.open_vae(student, vae, device)
-        paths = made.write_shards(out, rows, data, vae=opened, shape=shape, made_by=weights)
+        paths = made.write_shards(out, rows, data, vae=opened, shape=shape, made_by=made.digest(vae))
         print(
             f"{len(rows)} streams in {len(paths)} shards (train with --shards {len(paths)}); "
             f"{len(every) - len(rows)} clips are too short"

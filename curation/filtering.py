@@ -169,9 +169,10 @@ def leave_duplicates(store: Store, config: Config, clips: list[Clip]) -> None:
         elif not ledger.discarded:
             waiting.append((clip, ledger, str(entry.data["print"])))
     for clip, ledger, print_ in waiting:
-        nearest = seen.nearest(clip.video, print_)
-        if nearest and config.filter.duplicate_bits is not None:
-            ledger.add(_duplicate_entry(*nearest, config.filter.duplicate_bits))
+        if config.filter.duplicate_bits is not None and not ledger.of(Stage.FILTER, DUPLICATE):
+            nearest = seen.nearest(clip.video, print_)
+            if nearest:
+                ledger.add(_duplicate_entry(*nearest, config.filter.duplicate_bits))
         if ledger.discarded is None:
             ledger.close(Stage.FILTER)
             seen.add(clip.id, clip.video, print_)

@@ -35,7 +35,7 @@ def sample(file: Path, places: tuple[int, ...], *, long_side: int | None = None)
         Undecodable: the file cannot be decoded, or ends before the last place.
     """
     wanted, found = set(places), []
-    with _opened(file) as container:
+    with opened(file) as container:
         for place, frame in enumerate(_decoded(container)):
             if place in wanted:
                 found.append(_shrunk(_upright(frame), long_side))
@@ -51,26 +51,30 @@ def sample(file: Path, places: tuple[int, ...], *, long_side: int | None = None)
 def cut(source: Path, start_s: float, end_s: float, target: Path) -> tuple[int, float, int, int]:
     """Encode the frames of [start_s, end_s) as an MP4 (H.264, no sound) at the source's mean rate.
 
+    Times count from the source's first frame, wherever its own clock starts.
+
     Returns:
         frames, rate, width, height of what was written. Where the source's rate varies, frames are repeated or left
-        out; an odd last row or column is left out.
+        out; an odd last row or column is left out; where its size changes, frames take the first one's.
 
     Raises:
         Undecodable: the source cannot be decoded, or has no frame in the span.
     """
     partial, written = target.with_suffix(".partial"), 0
-    with _opened(source) as container, av.open(str(partial), "w", format="mp4") as out:
+    with opened(source) as container, av.open(str(partial), "w", format="mp4") as out:
         stream = container.streams.video[0]
+        clock_s = float((stream.start_time or 0) * (stream.time_base or 0))
+        first_s, last_s = clock_s + start_s, clock_s + end_s
         rate = Fraction(stream.average_rate or 25).limit_denominator(1001)
         encoder = out.add_stream("libx264", rate=rate, options={"crf": _CRF, "preset": "veryfast"})
         encoder.pix_fmt = "yuv420p"
-        container.seek(max(0, int(start_s * av.time_base)))
-        for frame in _between(container, start_s, end_s, rate):
+        container.seek(max(0, int(first_s * av.time_base)))
+        for frame in _between(container, first_s, last_s, rate):
             picture = _upright(frame)
             height, width = picture.shape[0] // 2 * 2, picture.shape[1] // 2 * 2
             if not written:
                 encoder.width, encoder.height = width, height
-            due = int((frame.time - start_s) * rate + Fraction(1, 2)) + 1
+            due = int((frame.time - first_s) * rate + Fraction(1, 2)) + 1
             while written < due:
                 made = av.VideoFrame.from_ndarray(np.ascontiguousarray(picture[:height, :width]), format="rgb24")
                 made.pts, made.time_base = written, 1 / rate
@@ -82,7 +86,7 @@ def cut(source: Path, start_s: float, end_s: float, target: Path) -> tuple[int, 
         partial.unlink(missing_ok=True)
         raise Undecodable(f"{source} has no frame from {start_s:.2f} to {end_s:.2f} s")
     partial.replace(target)
-    return written, float(rate), width, height
+    return written, float(rate), encoder.width, encoder.height
 
 
 def _between(
@@ -98,7 +102,11 @@ def _between(
         yield frame
 
 
-def _opened(file: Path) -> av.container.InputContainer:
+def opened(file: Path) -> av.container.InputContainer:
+    """
+    Raises:
+        Undecodable: the file is no video, or holds none.
+    """
     try:
         container = av.open(str(file))
     except (av.FFmpegError, OSError) as error:

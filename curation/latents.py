@@ -23,6 +23,7 @@ from curation.frames import Frames, Rgb, sample
 from curation.store import read_picture
 from student import nano, wan_5b
 from student.checkpoint import load, same_name
+from student.checkpoint_files import shards
 from student.vae import StreamingVae, VaeConfig
 
 STREAMS_PER_SHARD = 64
@@ -65,6 +66,19 @@ def open_vae(student: str, weights: Path, device: str) -> StreamingVae:
     return StreamingVae(vae).eval().requires_grad_(False).to(device)
 
 
+def digest(weights: Path) -> str:
+    """Of the contents: a codec that was trained on keeps its file's name and size.
+
+    Raises:
+        FileNotFoundError: there are no weights.
+    """
+    found = hashlib.sha256()
+    for path in shards(weights):
+        with path.open("rb") as file:
+            found.update(hashlib.file_digest(file, "sha256").digest())
+    return found.hexdigest()
+
+
 def read_manifest(path: Path) -> list[dict[str, Any]]:
     return [json.loads(line) for line in path.read_text("utf-8").splitlines()]
 
@@ -76,17 +90,23 @@ def write_shards(
 
     Args:
         rows: with paths below `out`; too short clips must be left out before.
-        made_by: names the VAE's weights; a shard of others is made anew.
+        made_by: the VAE's `digest`; a shard of another is made anew.
+
+    Raises:
+        ValueError: the folder holds shards of the drawn world, or of whom nobody knows.
     """
     folder.mkdir(parents=True, exist_ok=True)
+    before = sorted(folder.glob("*.npz"))
+    if strange := [path.name for path in before if _made_of(path) is None]:
+        raise ValueError(f"{folder} holds {', '.join(strange[:3])}, not made here: choose another folder")
     paths = []
     for number, first in enumerate(range(0, len(rows), STREAMS_PER_SHARD)):
         part = rows[first : first + STREAMS_PER_SHARD]
         path, origin = folder / f"{number:04d}.npz", _origin(part, shape, made_by)
-        if not _is_made_of(path, origin):
+        if path not in before or _made_of(path) != origin:
             _write(path, [_encoded(out, row, vae, shape) for row in part], origin)
         paths.append(path)
-    for stale in sorted(folder.glob("*.npz"))[len(paths) :]:
+    for stale in set(before) - set(paths):
         stale.unlink()
     return paths
 
@@ -136,11 +156,10 @@ def _write(path: Path, streams: Sequence[Mapping[str, NDArray[Any]]], origin: st
     partial.replace(path)
 
 
-def _is_made_of(path: Path, origin: str) -> bool:
-    if not path.exists():
-        return False
+def _made_of(path: Path) -> str | None:
+    """What a shard says it was made of; None: it is none of ours."""
     with np.load(path) as arrays:
-        return "origin" in arrays and str(arrays["origin"]) == origin
+        return str(arrays["origin"]) if "origin" in arrays else None
 
 
 def _origin(rows: Sequence[Mapping[str, Any]], shape: LatentShape, made_by: str) -> str:

@@ -74,9 +74,15 @@ class Pipeline:
     def _reference(self) -> None:
         store, config, dresser, inspector = self.store, self.config, self.cast.dresser, self.cast.inspector
         self._each("types", self._open(Stage.REFERENCE), lambda clip: garments.classify(store, inspector, clip))
-        wardrobe = garments.wardrobe(store, list(store.clips()))
+        clips = list(store.clips())
+        wardrobe = garments.wardrobe(store, clips)
+        complete = all(clip.id in wardrobe or store.ledger(clip.id).discarded for clip in clips)
         known = [clip for clip in self._open(Stage.REFERENCE) if clip.id in wardrobe]
-        self._each("reference", known, lambda clip: references.dress(store, config, dresser, inspector, wardrobe, clip))
+        self._each(
+            "reference",
+            known,
+            lambda clip: references.dress(store, config, dresser, inspector, wardrobe, clip, complete=complete),
+        )
 
     def _open(self, stage: Stage) -> list[Clip]:
         """Clips for which the stage has something to do."""

@@ -18,8 +18,21 @@ REFERENCE = "reference"
 _REASONS = {"garment": Reason.REFERENCE_GARMENT, "rest": Reason.REFERENCE_REST}
 
 
-def dress(store: Store, config: Config, dresser: Dresser, inspector: Inspector, wardrobe: Wardrobe, clip: Clip) -> None:
-    """Try compatible garments on until a reference passes; each attempt takes the next one."""
+def dress(
+    store: Store,
+    config: Config,
+    dresser: Dresser,
+    inspector: Inspector,
+    wardrobe: Wardrobe,
+    clip: Clip,
+    *,
+    complete: bool,
+) -> None:
+    """Try compatible garments on until a reference passes; each attempt takes the next one.
+
+    Args:
+        complete: no garment will be added to the wardrobe; else a clip that finds none waits for them.
+    """
     ledger, view, rules = store.ledger(clip.id), store.view(clip), config.reference
     candidates = wardrobe.others(clip.id, differ=rules.differ, most=rules.candidates)
     chooser = _Chooser(
@@ -31,7 +44,8 @@ def dress(store: Store, config: Config, dresser: Dresser, inspector: Inspector, 
             break
         garment = chooser.choose(attempt)
         if garment is None:
-            ledger.add(_nothing_to_wear(len(chooser.candidates)))
+            if complete:
+                ledger.add(_nothing_to_wear(len(chooser.candidates)))
             return
         file = store.reference_file(clip.id, attempt)
         if not file.exists():

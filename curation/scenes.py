@@ -11,15 +11,16 @@ from scenedetect.backends import VideoStreamAv
 
 from curation.clip import Span
 from curation.config import Scenes
-from curation.frames import Undecodable
+from curation.frames import Undecodable, opened
 
 
 def find_scenes(file: Path, config: Scenes) -> list[Span]:
     """The scenes between hard cuts, in order; a video without a cut is one scene.
 
     Raises:
-        Undecodable: the file is no video.
+        Undecodable: the file is no video, or holds none.
     """
+    opened(file).close()  # of a file of sound alone PySceneDetect says no more than that an index is out of range
     manager = SceneManager()
     manager.add_detector(ContentDetector(threshold=config.threshold, min_scene_len=f"{config.shortest_scene_s}s"))
     try:

@@ -24,7 +24,7 @@ from training.distributed import leave, place, stop_together
 from training.draws import seed_of
 from training.inputs import Inputs
 from training.options import CLIPS, LATENTS, RUN, VAE
-from training.origin import OriginError, bind
+from training.origin import bind
 from training.place import Place
 from training.presets import PRESETS, CodecConfig, Preset
 from training.sheet import Sheets
@@ -40,7 +40,7 @@ def main() -> int:
     with place(sharded=not arguments.replicate) as here:
         try:
             done = all(_do(name, here, arguments, began=began) for name in options.stages(arguments))
-        except OriginError as error:
+        except (ValueError, FileNotFoundError) as error:  # the caller's mistake; another OSError is the machine's
             print(f"python -m training: {error}", file=sys.stderr)
             return _REFUSED
     return 0 if done else _STOPPED
@@ -135,7 +135,8 @@ def _network_stage(name: str, preset: Preset, inputs: Inputs, here: Place) -> St
         full_captions=config.full_captions,
         device=here.device,
     )
-    return _stage(name, Scene(preset=preset, source=source, place=here), inputs)
+    tokenize = inputs.tokenize(name)
+    return _stage(name, Scene(preset=preset, source=source, place=here, tokenize=tokenize), inputs)
 
 
 def _stage(name: str, scene: Scene, inputs: Inputs) -> Stage:

@@ -5,7 +5,9 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
+from contract.byte_tokenizer import encode
 from training import origin
+from training.captions import Tokenize, open_tokenizer
 from training.clips import Clips, StreamShape
 from training.dataset import shard_path
 from training.loop import RESULT
@@ -64,15 +66,28 @@ class Inputs:
         check(folder, self._common)
         return Clips(folder, range(self.shards))
 
+    def tokenize(self, name: str) -> Tokenize:
+        """What gives a stage's text encoder its ids.
+
+        Raises:
+            ValueError: the tokenizer's file is none.
+        """
+        file = self.weights(name).get("tokenizer")
+        return encode if file is None else open_tokenizer(file)
+
     def weights(self, name: str) -> dict[str, Path | None]:
-        """The checkpoints that a stage starts from, by the options that would name them; None: from nothing."""
+        """The files that a stage starts from, by the options that would name them; None: from nothing."""
         given = self._arguments
         init = given.init if given.stage == name or (given.stage == RUN and name == "teacher") else None
         if name == VAE:
             return {"init": init}
         if name == "reward":
             return {}
-        found = {"init": init or (self._left_by(_BEFORE[name]) if name in _BEFORE else None), "text": given.text}
+        found = {
+            "init": init or (self._left_by(_BEFORE[name]) if name in _BEFORE else None),
+            "text": given.text,
+            "tokenizer": given.tokenizer,
+        }
         if name == "dmd":
             found["teacher"] = given.teacher or self._left_by("teacher")
             found["reward"] = None if given.vanilla else given.reward or self._left_by("reward")

@@ -11,10 +11,11 @@ import torch
 from safetensors import safe_open
 from torch import Tensor, nn
 
+from contract.byte_tokenizer import encode
 from student.checkpoint import load, same_name
 from student.dit import CausalDiT, DiTConfig
 from student.text import TextEncoder
-from training.captions import contexts
+from training.captions import Tokenize, contexts
 from training.draws import seed_of
 from training.presets import Preset
 
@@ -25,29 +26,38 @@ _EMBEDDING_STD = 0.02
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Networks:
-    """Backbone and text encoder."""
+    """Backbone and text encoder, with what gives its ids."""
 
     network: CausalDiT
     text_encoder: TextEncoder
+    tokenize: Tokenize = encode
 
     @classmethod
-    def untrained(cls, preset: Preset, device: torch.device) -> Networks:
+    def untrained(cls, preset: Preset, device: torch.device, *, tokenize: Tokenize = encode) -> Networks:
         """Weights drawn from the preset's seed."""
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed_of(preset.seed, "networks"))
             network = CausalDiT(DiTConfig.of(preset.geometry))
             _initialise(network)
             text_encoder = TextEncoder(preset.text.build())
-        return cls(network=network.to(device), text_encoder=text_encoder.to(device))
+        return cls(network=network.to(device), text_encoder=text_encoder.to(device), tokenize=tokenize)
 
     @classmethod
-    def load(cls, preset: Preset, weights: Path, device: torch.device, *, text: Path | None = None) -> Networks:
+    def load(
+        cls,
+        preset: Preset,
+        weights: Path,
+        device: torch.device,
+        *,
+        text: Path | None = None,
+        tokenize: Tokenize = encode,
+    ) -> Networks:
         """What a stage left behind in `weights`; the text encoder from `text`, if it was never trained here.
 
         Raises:
             FileNotFoundError, CheckpointError: if a file is missing or of another size.
         """
-        networks = cls.untrained(preset, device)
+        networks = cls.untrained(preset, device, tokenize=tokenize)
         load(networks.network, weights, prefix=NETWORK if holds(weights, NETWORK) else "")
         if text is None:
             load(networks.text_encoder, weights, prefix=TEXT_ENCODER, rename=same_name)
@@ -58,7 +68,8 @@ class Networks:
     def context(self, captions: Sequence[str], preset: Preset) -> Tensor:
         """[B, T, D_text] of captions."""
         device = self.network.patch_embedding.weight.device
-        return contexts(self.text_encoder, captions, length=preset.geometry.text_tokens, device=device)
+        length = preset.geometry.text_tokens
+        return contexts(self.text_encoder, captions, length=length, device=device, tokenize=self.tokenize)
 
     def frozen(self) -> Networks:
         """Itself, out of reach of any optimiser."""

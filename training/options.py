@@ -6,6 +6,7 @@ import argparse
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+from contract.byte_tokenizer import VOCABULARY
 from training.presets import PRESETS
 
 RUN = "run"
@@ -25,6 +26,7 @@ _STAGES_OF: Mapping[str, Sequence[str]] = {
     "reward": ("dmd",),
     "vanilla": ("dmd",),
     "text": _BACKBONES,
+    "tokenizer": _BACKBONES,
     "steps": (VAE, *_NETWORKS),
     "minutes": (VAE, *_NETWORKS),
 }
@@ -58,6 +60,11 @@ def parse(arguments: Sequence[str] | None = None) -> argparse.Namespace:
             parser.error("teacher: --text goes with a backbone to start from: --init")
         if not preset.teacher.train_text:
             parser.error(f"teacher: the preset {preset.name} starts from a published backbone: --init and --text")
+    by_bytes = preset.text.vocabulary == VOCABULARY
+    if options.tokenizer and by_bytes:
+        parser.error(f"the preset {preset.name} reads bytes, and heeds no --tokenizer")
+    if options.stage in (RUN, *_BACKBONES) and not (options.tokenizer or by_bytes):
+        parser.error(f"--tokenizer: the preset {preset.name} has a published text encoder, which reads its own ids")
     if options.vanilla and options.reward:
         parser.error("dmd: --vanilla weighs by no --reward")
     return options
@@ -96,6 +103,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--reward", type=Path, help="dmd: weights of the critic (default: OUT/reward)")
     parser.add_argument("--vanilla", action="store_true", help="dmd: no reward, every frame weighs the same")
     parser.add_argument("--text", type=Path, help="weights of a text encoder that is not trained here")
+    parser.add_argument("--tokenizer", type=Path, help="tokenizer.json of a published text encoder")
     parser.add_argument("--steps", type=_count, help="instead of the preset's (run: of every stage but the codec)")
     parser.add_argument("--minutes", type=float, help="stop training with a checkpoint after so long in all")
     parser.add_argument("--save-every", type=_count, default=50, metavar="STEPS")

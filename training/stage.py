@@ -8,7 +8,9 @@ from typing import Protocol
 
 from torch import Tensor, nn
 
+from contract.byte_tokenizer import encode
 from training.batch import LatentBatch, LatentSource
+from training.captions import Tokenize
 from training.draws import Draws
 from training.ema import Ema
 from training.networks import TEXT_ENCODER, Networks
@@ -72,11 +74,12 @@ class Stage(Protocol):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Scene:
-    """What every stage works with."""
+    """What every stage works with. `tokenize` gives the text encoder's ids."""
 
     preset: Preset
     source: LatentSource
     place: Place
+    tokenize: Tokenize = encode
 
     def batch(self, draw: int) -> LatentBatch:
         """This process's part of a draw."""

@@ -87,9 +87,9 @@ def _networks(scene: Scene, init: Path | None, text: Path | None, *, train_text:
     if init is None:
         if text is not None:
             raise ValueError(f"{text}: a text encoder is read beside a backbone, and none is given")
-        networks = Networks.untrained(preset, place.device)
+        networks = Networks.untrained(preset, place.device, tokenize=scene.tokenize)
     else:
-        networks = Networks.load(preset, init, place.device, text=text)
+        networks = Networks.load(preset, init, place.device, text=text, tokenize=scene.tokenize)
     networks.text_encoder.requires_grad_(train_text)
     place.ready(networks.network, preset)
     place.ready_text(networks.text_encoder)

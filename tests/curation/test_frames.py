@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import struct
+from fractions import Fraction
 from pathlib import Path
 
 import av
 import numpy as np
 import pytest
 
+from curation.config import Scenes
 from curation.frames import Rgb, Undecodable, cut, sample
+from curation.scenes import find_scenes
 
 RATE = 10
 GREYS = np.arange(60) * 4 * 23 % 240
@@ -54,6 +58,59 @@ def test_a_cut_holds_exactly_the_frames_of_its_span(tmp_path: Path) -> None:
     assert (written, rate, width, height) == (30, RATE, 48, 64)
     assert numbers(target, written) == list(range(20, 50))
     assert list(tmp_path.glob("*.partial")) == []
+
+
+@pytest.mark.parametrize("suffix", [".mp4", ".mkv"])
+def test_times_count_from_the_first_frame_wherever_the_files_clock_starts(tmp_path: Path, suffix: str) -> None:
+    source, target = write(tmp_path / f"a{suffix}", times=list(range(17, 77))), tmp_path / "cut.mp4"
+    (scene,) = find_scenes(source, Scenes(threshold=255.0))
+    assert (scene.start_s, scene.end_s) == (0.0, 6.0)
+    written, *_ = cut(source, 2.0, 5.0, target)
+    assert numbers(target, written) == list(range(20, 50))
+
+
+def test_a_picture_that_lies_is_turned_upright(tmp_path: Path) -> None:
+    lying = np.zeros((48, 64, 3), np.uint8)
+    lying[:24, :32] = 255
+    file = tmp_path / "a.mp4"
+    with av.open(str(file), "w") as out:
+        stream = out.add_stream("libx264", rate=RATE)
+        stream.height, stream.width, stream.pix_fmt = 48, 64, "yuv420p"
+        out.mux(stream.encode(av.VideoFrame.from_ndarray(lying, format="rgb24")))
+        out.mux(stream.encode())
+    content = file.read_bytes()
+    # The track's matrix (ISO/IEC 14496-12, 8.3.2), as a phone writes it: a quarter turn clockwise.
+    straight = struct.pack(">9i", 1 << 16, 0, 0, 0, 1 << 16, 0, 0, 0, 1 << 30)
+    turned = struct.pack(">9i", 0, 1 << 16, 0, -1 << 16, 0, 0, 48 << 16, 0, 1 << 30)
+    track = content.index(b"tkhd")
+    file.write_bytes(content[:track] + content[track:].replace(straight, turned, 1))
+    (upright,) = sample(file, (0,))
+    assert upright.shape == (64, 48, 3)
+    assert [int(part.mean()) > 127 for part in (upright[:32, :24], upright[:32, 24:], upright[32:])] == [
+        False,
+        True,
+        False,
+    ]
+
+
+def test_where_the_size_changes_every_frame_has_the_size_that_is_told(tmp_path: Path) -> None:
+    source, target = tmp_path / "a.webm", tmp_path / "cut.mp4"
+    with av.open(str(source), "w") as out:
+        stream = out.add_stream("libvpx", rate=RATE)
+        stream.height, stream.width, stream.pix_fmt = 64, 48, "yuv420p"
+        small = av.CodecContext.create("libvpx", "w")
+        small.height, small.width, small.pix_fmt, small.time_base = 32, 24, "yuv420p", Fraction(1, RATE)
+        for place in range(40):
+            encoder, size = (stream, (64, 48)) if place < 20 else (small, (32, 24))
+            frame = av.VideoFrame.from_ndarray(np.full((*size, 3), GREYS[place], np.uint8), format="rgb24")
+            frame.pts, frame.time_base = place, Fraction(1, RATE)
+            packets = encoder.encode(frame) + (encoder.encode() if place in (19, 39) else [])
+            for packet in packets:
+                packet.stream = stream
+                out.mux(packet)
+    written, _, width, height = cut(source, 0.0, 4.0, target)
+    assert (written, width, height) == (40, 48, 64)
+    assert sample(target, (0, 39)).shape == (2, 64, 48, 3)
 
 
 def test_where_the_rate_varies_the_mean_rate_is_kept_from_first_to_last(tmp_path: Path) -> None:

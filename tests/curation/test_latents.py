@@ -9,8 +9,9 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from safetensors.torch import save_file
 
-from curation.latents import LatentShape, filled, padded, read_manifest, write_shards
+from curation.latents import LatentShape, digest, filled, padded, read_manifest, write_shards
 from curation.triplets import triplets, write_manifest
 from student.vae import StreamingVae
 from tests.curation.conftest import Curated
@@ -57,6 +58,26 @@ def test_a_changed_manifest_is_written_anew(
     write_shards(curated.out, rows[1:], tmp_path, vae=vae, shape=SHAPE, made_by="x")
     with np.load(path) as arrays:
         assert len(arrays["video"]) == len(rows) - 1
+
+
+def test_a_codec_that_was_trained_on_is_another_though_its_file_has_the_same_name_and_size(tmp_path: Path) -> None:
+    file, found = tmp_path / "weights.safetensors", []
+    for value in (0.0, 1.0):
+        save_file({"a": torch.full((4,), value)}, file)
+        found.append((file.stat().st_size, digest(file)))
+    assert found[0][0] == found[1][0]
+    assert found[0][1] != found[1][1]
+
+
+def test_shards_that_were_not_made_here_are_left_alone(
+    curated: Curated, rows: list[dict[str, Any]], vae: StreamingVae, tmp_path: Path
+) -> None:
+    for name in ("0000.npz", "0001.npz"):
+        np.savez(tmp_path / name, video=np.zeros(3))
+    before = [path.read_bytes() for path in sorted(tmp_path.iterdir())]
+    with pytest.raises(ValueError, match=r"holds 0000\.npz, 0001\.npz, not made here"):
+        write_shards(curated.out, rows, tmp_path, vae=vae, shape=SHAPE, made_by="x")
+    assert [path.read_bytes() for path in sorted(tmp_path.iterdir())] == before
 
 
 def test_frames_are_taken_at_the_student_s_rate() -> None:

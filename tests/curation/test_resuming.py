@@ -15,7 +15,7 @@ from rich.console import Console
 from curation import filtering
 from curation.config import Config
 from curation.drawn.film import Film, Shot, shoot
-from curation.ledger import Ledger, Stage
+from curation.ledger import Entry, Ledger, Reason, Stage
 from curation.models.cast import ConfiguredCast
 from curation.pipeline import ROLES, Pipeline
 from curation.roles import Garment, GarmentType, ModelTrouble
@@ -84,8 +84,8 @@ def prepared(curated: Curated, videos: Path, out: Path) -> Store:
     return store
 
 
-def curate(store: Store, config: Config, cast: WatchedCast) -> Pipeline:
-    one = config.model_copy(update={"workers": 1, "give_up_after": 3})
+def curate(store: Store, config: Config, cast: WatchedCast, *, give_up_after: int = 3) -> Pipeline:
+    one = config.model_copy(update={"workers": 1, "give_up_after": give_up_after})
     pipeline = Pipeline(store=store, config=one, cast=cast, console=Console(quiet=True))  # type: ignore[arg-type]
     for stage in ROLES:
         pipeline.run(stage)
@@ -130,6 +130,34 @@ def test_a_run_cut_before_every_single_call_makes_the_same_calls_once(
     assert decisions(store) == decisions(Store(videos, tmp_path / "whole"))
 
 
+def test_a_run_cut_after_every_single_decision_decides_the_same_once(
+    curated: Curated, videos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    drawn = ConfiguredCast(curated.config, videos)
+    whole = prepared(curated, videos, tmp_path / "whole")
+    curate(whole, curated.config, WatchedCast(drawn))
+
+    store, add = prepared(curated, videos, tmp_path / "cut"), Ledger.add
+    left = [0]
+
+    def once(ledger: Ledger, entry: Entry) -> None:
+        if left[0]:
+            left[0] -= 1
+            add(ledger, entry)
+        if not left[0]:
+            raise Cut
+
+    monkeypatch.setattr(Ledger, "add", once)
+    for _ in range(sum(map(len, decisions(whole).values()))):
+        left[0] = 1
+        with pytest.raises(Cut):
+            curate(store, curated.config, WatchedCast(drawn))
+    left[0] = 1
+    curate(store, curated.config, WatchedCast(drawn))
+    assert left == [1]
+    assert decisions(store) == decisions(whole)
+
+
 def test_a_finished_run_asks_nobody(curated: Curated) -> None:
     cast = WatchedCast(ConfiguredCast(curated.config, curated.videos))
     curate(curated.store, curated.config, cast)
@@ -154,6 +182,30 @@ def test_a_model_that_fails_for_one_clip_leaves_it_for_the_next_run(
     second = curate(store, curated.config, WatchedCast(drawn))
     assert second.troubles == []
     assert not any(store.ledger(clip).open(Stage.FILTER) for clip in waiting)
+
+
+def test_a_clip_finds_nothing_to_wear_only_once_all_garments_are_known(
+    curated: Curated, videos: Path, tmp_path: Path
+) -> None:
+    """Else a model that failed for some clips would have decided about the others."""
+    drawn = ConfiguredCast(curated.config, videos)
+    whole = prepared(curated, videos, tmp_path / "whole")
+    curate(whole, curated.config, WatchedCast(drawn))
+
+    store, cast, answers = prepared(curated, videos, tmp_path / "out"), WatchedCast(drawn), iter([None])
+
+    def fault() -> None:
+        if next(answers, "no more"):
+            raise ModelTrouble("out of memory")
+
+    cast.dresser = Watched(drawn.dresser, cast.calls, fault)
+    curate(store, curated.config, cast, give_up_after=99)
+    ends = [store.ledger(clip.id).discarded for clip in store.clips()]
+    assert Reason.NO_OTHER_GARMENT not in {end.reason for end in ends if end}
+    curate(store, curated.config, WatchedCast(drawn))
+    assert {clip: entries[-1] for clip, entries in decisions(store).items()} == {
+        clip: entries[-1] for clip, entries in decisions(whole).items()
+    }
 
 
 def test_models_that_fail_for_all_end_the_run_soon(curated: Curated, videos: Path, tmp_path: Path) -> None:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import av
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -47,4 +49,16 @@ def test_a_file_that_is_no_video_is_told(tmp_path: Path, content: bytes) -> None
     file = tmp_path / "a.mp4"
     file.write_bytes(content)
     with pytest.raises(Undecodable, match=r"a\.mp4"):
+        find_scenes(file, Scenes())
+
+
+def test_a_file_of_sound_alone_is_told(tmp_path: Path) -> None:
+    file = tmp_path / "a.mp4"
+    with av.open(str(file), "w") as out:
+        stream = out.add_stream("aac", rate=44_100)
+        silence = av.AudioFrame.from_ndarray(np.zeros((1, 44_100), np.float32), format="fltp", layout="mono")
+        silence.sample_rate = 44_100
+        out.mux(stream.encode(silence))
+        out.mux(stream.encode())
+    with pytest.raises(Undecodable, match=r"a\.mp4 holds no video"):
         find_scenes(file, Scenes())

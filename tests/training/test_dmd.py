@@ -1,17 +1,21 @@
 """Gradient-reweighted DMD: weights of eq. 6, the direction of the gradient, rollouts as in a session."""
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
+from itertools import combinations
+from typing import Any
 
 import pytest
 import torch
 from torch import Tensor
 
+from student.dit import CausalDiT
 from student.rollout import LatentStream
-from training import dmd
+from training import dmd, teacher
+from training.batch import LatentBatch
 from training.dmd import Scores, frame_weights, matching_loss, rollout, score_gradient
 from training.draws import Draws
 from training.networks import Networks
-from training.presets import TINY
+from training.presets import TINY, Preset
 from training.stage import Scene
 
 CPU = torch.device("cpu")
@@ -171,3 +175,105 @@ def test_a_rollout_serves_as_many_steps_of_the_fake_score_as_the_preset_says(
     monkeypatch.setattr(dmd, "rollout", noted)
     stage.step(0)
     assert [video.requires_grad for video in made] == [*[False] * rollouts, True]
+
+
+AT, LEADS_TO, LEADS_TO_WITHOUT_TEXT, FAKE_LEADS_TO = 1.5, 2.0, 1.8, 1.0
+"""Where the student's clips lie, and where the scores lead."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Asked:
+    """One pass of a score."""
+
+    real: bool
+    empty: bool
+    x: Tensor
+    sigma: Tensor
+
+
+class Stubbed:
+    """A stage whose clips are all `AT`, and whose scores lead where the constants say; notes what they are asked."""
+
+    def __init__(self, scene: Scene, monkeypatch: pytest.MonkeyPatch, *, reward: Tensor | None, **changes: Any) -> None:
+        self.preset = replace(TINY, dmd=replace(TINY.dmd, critic_steps=3, **changes))
+        self.networks = generator, real, fake = [Networks.untrained(TINY, CPU) for _ in range(3)]
+        self.asked: list[Asked] = []
+        self.batches: list[Tensor] = []
+        self.losses: list[tuple[Tensor, Tensor, Tensor]] = []
+        empty = generator.context([""], TINY)
+
+        def at(network: CausalDiT, preset: Preset, batch: LatentBatch, *_: object) -> Tensor:
+            self.batches.append(batch.reference)
+            return torch.full_like(batch.video, AT) + 0 * network.head.head.bias.sum()
+
+        def flow(network: CausalDiT, _conditions: Tensor, x: Tensor, sigma: Tensor, text: Tensor) -> Tensor:
+            without = torch.equal(text, empty.expand_as(text))
+            self.asked.append(Asked(real=network is real.network, empty=without, x=x, sigma=sigma))
+            goal = (LEADS_TO_WITHOUT_TEXT if without else LEADS_TO) if network is real.network else FAKE_LEADS_TO
+            if torch.is_grad_enabled():  # the fake score learns, and knows where the clips lie
+                goal = AT
+            return (x - goal) / sigma[:, :, None, None, None] + 0 * network.head.head.bias.sum()
+
+        def noted(*inputs: Tensor) -> Tensor:
+            self.losses.append(inputs)
+            return matching_loss(*inputs)
+
+        monkeypatch.setattr(dmd, "rollout", at)
+        monkeypatch.setattr(teacher, "video_flow", flow)
+        monkeypatch.setattr(dmd, "matching_loss", noted)
+        self.stage = dmd.DmdStage(
+            replace(scene, preset=self.preset),
+            generator=generator,
+            real=real,
+            fake=fake,
+            reward=None if reward is None else lambda _clips: reward,
+        )
+
+
+def test_the_fake_score_learns_the_flow_to_the_students_clips_at_noise_of_its_own_in_every_step(
+    scene: Scene, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stubbed = Stubbed(scene, monkeypatch, reward=None, rollout_uses=3)
+    assert stubbed.stage.step(0)["critic_loss"] < 1e-6  # what leads there has nothing to learn
+    stubbed.stage.step(1)
+    seen = [asked.x for asked in stubbed.asked if not asked.real]
+    assert not any(torch.equal(a, b) for a, b in combinations(seen, 2))
+
+
+def test_a_generator_step_goes_from_the_fake_score_to_the_guided_teacher_at_one_level_within_bounds(
+    scene: Scene, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stubbed = Stubbed(scene, monkeypatch, reward=None, guidance=3.0, lowest=0.5, highest=0.6)
+    stubbed.stage.step(0)
+    asked = stubbed.asked[-3:]
+    assert sorted((each.real, each.empty) for each in asked) == [(False, False), (True, False), (True, True)]
+    assert all(torch.equal(each.x, asked[0].x) and torch.equal(each.sigma, asked[0].sigma) for each in asked)
+    sigma = asked[0].sigma
+    assert ((sigma >= 0.5) & (sigma <= 0.6)).all()
+    assert torch.equal(sigma, sigma[:, :1].expand_as(sigma))  # a bidirectional score sees a clip at one level
+    ((generated, gradient, _),) = stubbed.losses
+    guided = LEADS_TO + 3 * (LEADS_TO - LEADS_TO_WITHOUT_TEXT)
+    assert generated.requires_grad
+    assert not gradient.requires_grad
+    want = torch.full_like(gradient, (FAKE_LEADS_TO - guided) / (guided - AT))
+    torch.testing.assert_close(gradient, want, atol=1e-4, rtol=1e-4)
+
+
+def test_a_generator_step_weighs_chunks_by_their_lack_of_reward(scene: Scene, monkeypatch: pytest.MonkeyPatch) -> None:
+    samples = scene.source.draw(0).size
+    reward = torch.rand(samples, TINY.frames, generator=torch.Generator().manual_seed(0))
+    stubbed = Stubbed(scene, monkeypatch, reward=reward, tau=0.2)
+    assert stubbed.stage.step(0)["reward"] == pytest.approx(reward.mean().item())
+    ((_, _, weights),) = stubbed.losses
+    of_chunks = reward.view(samples, TINY.chunks, -1).mean(dim=2)
+    want = TINY.chunks * torch.softmax(-of_chunks / 0.2, dim=1)
+    got = weights.view(samples, TINY.chunks, -1)
+    torch.testing.assert_close(got, want[:, :, None].expand_as(got))
+
+
+def test_every_rollout_is_of_other_samples(scene: Scene, monkeypatch: pytest.MonkeyPatch) -> None:
+    stubbed = Stubbed(scene, monkeypatch, reward=None)
+    for step in range(2):
+        stubbed.stage.step(step)
+    assert len(stubbed.batches) == 2 * (3 + 1)
+    assert not any(torch.equal(a, b) for a, b in combinations(stubbed.batches, 2))

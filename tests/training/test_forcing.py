@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 import torch
 from safetensors.torch import load_file
+from torch import Tensor
 
 from contract.geometry import CONDITION_FRAMES
 from training import forcing
@@ -73,6 +74,45 @@ def test_noise_on_the_context_reaches_the_clean_copys_video_only(scene: Scene, m
     forcing.loss(Networks.untrained(preset, CPU), preset, batch, Draws("context", batch=batch.size))
     assert torch.equal(seen["conditions"], batch.conditions)
     assert abs((seen["context"] - batch.video).std() - 0.1) < 0.01
+
+
+def test_a_flow_from_every_noisy_frame_to_its_clean_one_has_no_loss_whatever_the_context_is(
+    scene: Scene, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    batch, levels = scene.source.draw(0), []
+
+    def exact(_network, _layout, _conditions, _context, noisy, sigma, _text):  # type: ignore[no-untyped-def]
+        levels.append(sigma)
+        return (noisy - batch.video) / sigma[:, :, None, None, None]
+
+    monkeypatch.setattr(forcing, "video_flow", exact)
+    preset = replace(TINY, forcing=replace(TINY.forcing, context_noise=0.5))
+    assert forcing.loss(Networks.untrained(preset, CPU), preset, batch, Draws("exact", batch=batch.size)) < 1e-6
+    by_chunk = levels[0].view(batch.size, TINY.chunks, TINY.geometry.chunk_frames)
+    assert torch.equal(by_chunk, by_chunk[..., :1].expand_as(by_chunk))
+    assert (by_chunk[:, 0] != by_chunk[:, 1]).any()
+
+
+class Returning:
+    """In place of a backbone: gives back what it is given, and notes the timesteps."""
+
+    config = Networks.untrained(TINY, CPU).network.config
+
+    def attend_all(self, latent: Tensor, timestep: Tensor, *_: object) -> Tensor:
+        self.timestep = timestep
+        return latent
+
+
+@pytest.mark.parametrize("trimmed", [True, False])
+def test_the_clean_copy_is_at_timestep_0_and_the_noisy_videos_flow_comes_back(scene: Scene, trimmed: bool) -> None:
+    batch, network = scene.source.draw(0), Returning()
+    noisy, sigma = torch.randn_like(batch.video), torch.rand(batch.video.shape[:2]).clamp(min=0.1)
+    layout = Layout(chunks=TINY.chunks, chunk_frames=TINY.geometry.chunk_frames, trimmed=trimmed)
+    text = torch.zeros(())
+    flow = forcing.video_flow(network, layout, batch.conditions, batch.video, noisy, sigma, text)  # type: ignore[arg-type]
+    assert torch.equal(flow, noisy)
+    assert torch.equal(network.timestep[:, -TINY.frames :], torch.floor(1000 * sigma))
+    assert not network.timestep[:, : -TINY.frames].any()
 
 
 def test_samples_go_through_the_cache_in_the_preset_number_of_chunks(scene: Scene) -> None:

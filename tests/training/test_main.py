@@ -72,9 +72,15 @@ def test_stages_follow_each_other_in_one_folder(out: Path, monkeypatch: pytest.M
         assert (out / stage / RESULT).exists()
 
 
-def test_a_stage_needs_the_one_before(out: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    with pytest.raises(FileNotFoundError, match=r"teacher.weights\.safetensors"):
-        _run(monkeypatch, out, "forcing", "--steps", "1")
+def test_a_stage_needs_the_one_before(out: Path, monkeypatch: pytest.MonkeyPatch, capsys: Caught) -> None:
+    assert _run(monkeypatch, out, "forcing", "--steps", "1") == 2
+    assert "teacher/weights.safetensors" in capsys.readouterr().err
+
+
+def test_weights_that_do_not_fit_are_refused(out: Path, monkeypatch: pytest.MonkeyPatch, capsys: Caught) -> None:
+    other = _write_codec(out / "other.safetensors", seed=0)
+    assert _run(monkeypatch, out, "teacher", "--init", str(other)) == 2
+    assert capsys.readouterr().err.startswith("python -m training: ")
 
 
 def test_time_that_runs_out_is_told_by_the_exit_code(out: Path, monkeypatch: pytest.MonkeyPatch) -> None:

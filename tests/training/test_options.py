@@ -21,6 +21,7 @@ def _parse(line: str, preset: str = "tiny") -> list[str]:
         ("vae --steps 3", "vae: --init trains a codec on for --steps"),
         ("vae --init w", "vae: --init trains a codec on for --steps"),
         ("teacher --text w", "--text goes with a backbone"),
+        ("forcing --tokenizer k", "reads bytes, and heeds no --tokenizer"),
         ("run --data d", "--data comes with the --vae"),
         ("run --data d --vae w --workers 2", "nothing is drawn"),
         ("dmd --vanilla --reward w", "--vanilla weighs by no --reward"),
@@ -42,6 +43,8 @@ def test_options_that_would_change_nothing_are_refused(line: str, why: str, caps
         ("teacher --shards 2 --init w --vae w", "heeds neither --vae nor --workers"),
         ("teacher --init w", "does not say how many latent shards"),
         ("run --shards 2", "starts from a published backbone"),
+        ("forcing --shards 2 --text t", "--tokenizer: the preset paper_5b has a published text encoder"),
+        ("reward --shards 2 --tokenizer k", "reward: heeds no --tokenizer"),
     ],
 )
 def test_without_a_codec_latents_and_backbone_come_from_elsewhere(
@@ -60,7 +63,7 @@ def test_without_a_codec_latents_and_backbone_come_from_elsewhere(
         ("run --vae w", "tiny", "latents teacher forcing reward dmd"),
         ("run --vae w --data d --vanilla", "tiny", "teacher forcing dmd"),
         ("run --reward w", "tiny", "vae latents teacher forcing dmd"),
-        ("run --shards 2 --init w --text t", "paper_5b", "teacher forcing reward dmd"),
+        ("run --shards 2 --init w --text t --tokenizer k", "paper_5b", "teacher forcing reward dmd"),
         ("consistency", "tiny", "consistency"),
     ],
 )

@@ -39,6 +39,18 @@ def test_conditions_are_clean_and_come_first(scene: Scene) -> None:
     assert position[0].tolist() == list(range(2 + TINY.frames))
 
 
+def test_a_flow_from_the_noisy_clip_to_the_clean_one_has_no_loss(scene: Scene, monkeypatch: pytest.MonkeyPatch) -> None:
+    batch, levels = scene.source.draw(0), []
+
+    def exact(_network, _conditions, noisy, sigma, _text):  # type: ignore[no-untyped-def]
+        levels.append(sigma)
+        return (noisy - batch.video) / sigma[:, :, None, None, None]
+
+    monkeypatch.setattr(teacher, "video_flow", exact)
+    assert teacher.loss(Networks.untrained(TINY, CPU), TINY, batch, Draws("exact", batch=batch.size)) < 1e-6
+    assert torch.equal(levels[0], levels[0][:, :1].expand_as(levels[0]))  # one level a clip
+
+
 def test_guidance_goes_from_the_empty_text_past_the_prompt(monkeypatch: pytest.MonkeyPatch) -> None:
     flows = {"prompt": torch.tensor(5.0), "empty": torch.tensor(3.0)}
     monkeypatch.setattr(teacher, "video_flow", lambda _network, _conditions, _video, _sigma, text: flows[text])
