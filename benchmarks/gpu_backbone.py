@@ -86,22 +86,25 @@ class Backbone:
     def chunk_latent(self) -> Tensor:
         return self.latent[:, : self.geometry.chunk_frames]
 
-    def chunk(self, cached: int | None = None) -> Tensor:
+    def chunk(self, cached: int | None = None, *, left_out: int = 0) -> Tensor:
         """A whole chunk over so many cached frames, or a full window: staging moved, denoising passes, clean pass.
 
         Leaves it in `clean`.
+
+        Args:
+            left_out: denoising passes that it goes without.
         """
         cached = self.full if cached is None else cached
         if cached == self.full:
             self._settle()
-        self.denoise_chunk(cached)
+        self.denoise_chunk(cached, left_out=left_out)
         self.clean_pass(cached)
         return self.clean
 
-    def denoise_chunk(self, cached: int) -> Tensor:
+    def denoise_chunk(self, cached: int, *, left_out: int = 0) -> Tensor:
         """The denoising passes, with the arithmetic between them."""
         clean = torch.zeros_like(self.clean)
-        for step in self.schedule.denoising_passes():
+        for step in self.schedule.denoising_passes(left_out=left_out):
             x = step.keep * clean + step.noise_scale * self.noise[step.index]
             clean = x - step.sigma * self.one_pass(x, cached, timestep=step.timestep)
         self.clean.copy_(clean)

@@ -24,6 +24,7 @@ from benchmarks.gpu_subject import Subject
 from contract.geometry import CONDITION_FRAMES, StudentGeometry
 from executors.torch_fp8 import fp8_linears, fp8_missing
 from executors.torch_student import compile_blocks
+from service.core.degradation import MOST_LEFT_OUT
 from student.inference import prepare
 
 if TYPE_CHECKING:
@@ -80,7 +81,7 @@ class Suite:
         for size in (main, *others):
             self._both(self._core, size, fp8=not missing)
         for size in (main, *others):
-            self._both(self._short_window, size, fp8=not missing)
+            self._both(self._degraded, size, fp8=not missing)
             self._both(self._fills, size, fp8=not missing)
             self._both(self._batches, size, fp8=not missing)
         with self._kept_apart("text"):
@@ -193,7 +194,7 @@ class Suite:
         )
         self._row(
             replace(at_full, what="chunk and decode, overlapped (end to end)"),
-            lambda: self._overlapped_times(size, full),
+            lambda: self._overlapped_times(size, backbone().chunk),
             whole,
             frames=video,
         )
@@ -215,24 +216,36 @@ class Suite:
                 self._made.encode_cost(size),
             )
 
-    def _short_window(self, size: str) -> None:
-        """What a shorter window would give: the student keeps conditions, sink and half of the recent frames."""
+    def _degraded(self, size: str) -> None:
+        """What fewer denoising passes, a shorter window and both give.
+
+        Passes are what the service leaves out where it falls behind, at the most. A shorter window is another geometry:
+        conditions, sink and half of the recent frames.
+        """
+        geometry = self._made.geometry(size)
+        lengths, full = geometry.attended_lengths(), geometry.max_attended_frames
+        half = lengths[len(lengths) // 2]
+        for cached, left_out in ((half, 0), (full, MOST_LEFT_OUT), (half, MOST_LEFT_OUT)):
+            self._chunks(size, cached, left_out)
+
+    def _chunks(self, size: str, cached: int, left_out: int) -> None:
         geometry, precision = self._made.geometry(size), _FLOAT8 if self._fp8 else self._precision
-        lengths = geometry.attended_lengths()
-        cached, frames = lengths[len(lengths) // 2], geometry.chunk_frames
-        video = geometry.video_frames(first_chunk_of_segment=False)
+        frames, video = geometry.chunk_frames, geometry.video_frames(first_chunk_of_segment=False)
         scope = Row(what="", size=size, precision=precision, window=cached + frames)
-        backbone_cost = self._made.pass_cost(size, 1, frames, cached) * len(self._schedule.passes())
+        passes = len(self._schedule.passes()) - left_out
+        backbone_cost = self._made.pass_cost(size, 1, frames, cached) * passes
         decode = self._made.decode_cost(size)
+        fewer = f", {left_out} passes left out" if left_out else ""
+
+        def chunk() -> torch.Tensor:
+            return self._made.backbone(size, 1).chunk(cached, left_out=left_out)
+
         self._measure(
-            replace(scope, what="chunk, backbone alone (the paper's way)"),
-            lambda: self._made.backbone(size, 1).chunk(cached),
-            backbone_cost,
-            frames=video,
+            replace(scope, what=f"chunk, backbone alone (the paper's way){fewer}"), chunk, backbone_cost, frames=video
         )
         self._row(
-            replace(scope, what="chunk and decode, overlapped (end to end)"),
-            lambda: self._overlapped_times(size, cached),
+            replace(scope, what=f"chunk and decode, overlapped (end to end){fewer}"),
+            lambda: self._overlapped_times(size, chunk),
             None if decode is None else backbone_cost + decode * frames,
             frames=video,
         )
@@ -366,11 +379,10 @@ class Suite:
         backbone, decode = self._made.backbone(size, 1), self._decode_chunk(size)
         return self._clock.measure(lambda: decode(backbone.chunk()[0]))
 
-    def _overlapped_times(self, size: str, cached: int) -> Times:
+    def _overlapped_times(self, size: str, chunk: Callable[[], torch.Tensor]) -> Times:
         if not self._clock.on_gpu:
             raise NotMeasured("overlapping needs a GPU's streams")
-        backbone = self._made.backbone(size, 1)
-        return overlapped(self._clock, lambda: backbone.chunk(cached), self._decode_chunk(size))
+        return overlapped(self._clock, chunk, self._decode_chunk(size))
 
     def _switch_times(self, size: str) -> Times:
         backbone, vae, frame = self._made.backbone(size, 1), self._made.vae, self._made.picture(size)

@@ -130,13 +130,15 @@ class PrefillPlan:
 
     conditions: tuple[Role, ...]
     condition_pass: PassPlan
-    policy: Policy | None
     after: CacheState
 
     @property
     def restarts_video(self) -> bool:
-        """True if the next chunk's first latent decodes to a single frame."""
-        return self.policy is None or self.policy.restarts_video
+        """True if the next chunk's first latent decodes to a single frame: no history precedes it, whatever the policy.
+
+        So it is before the first chunk, and where a switch that withdrew history was overtaken before its first chunk.
+        """
+        return self.after.frame == 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -152,7 +154,7 @@ class ChunkPlan:
 
 def plan_start(geometry: StudentGeometry, position_mode: PositionMode = PositionMode.RELATIVE) -> PrefillPlan:
     """Joint prefill of reference and garment into an empty cache: segment 0."""
-    return _joint_prefill(CacheState(geometry=geometry, position_mode=position_mode), kept=(), policy=None)
+    return _joint_prefill(CacheState(geometry=geometry, position_mode=position_mode), kept=())
 
 
 def plan_chunk(state: CacheState) -> ChunkPlan:
@@ -193,9 +195,9 @@ def plan_switch(state: CacheState, policy: Policy) -> PrefillPlan:
     if not state.slots:
         raise ValueError("the cache holds no conditions yet: prefill first")
     if policy is Policy.REFRESH_WITHDRAW_DISENTANGLE:
-        return _joint_prefill(state, kept=(), policy=policy)
+        return _joint_prefill(state, kept=())
     if policy is Policy.KEEP_MOTION:
-        return _joint_prefill(state, kept=_last_chunk(state), policy=policy)
+        return _joint_prefill(state, kept=_last_chunk(state))
     slots, moves = (state.slots[:CONDITION_FRAMES], ()) if policy.restarts_video else _settle(state)
     segment = state.segment + 1
     garment = replace(slots[GARMENT_SLOT], segment=segment)
@@ -211,10 +213,10 @@ def plan_switch(state: CacheState, policy: Policy) -> PrefillPlan:
     condition_pass = PassPlan(
         moves=moves, past_positions=(REFERENCE_SLOT,), positions=(GARMENT_SLOT,), write_slot=GARMENT_SLOT
     )
-    return PrefillPlan(conditions=(Role.GARMENT,), condition_pass=condition_pass, policy=policy, after=after)
+    return PrefillPlan(conditions=(Role.GARMENT,), condition_pass=condition_pass, after=after)
 
 
-def _joint_prefill(state: CacheState, *, kept: tuple[int, ...], policy: Policy | None) -> PrefillPlan:
+def _joint_prefill(state: CacheState, *, kept: tuple[int, ...]) -> PrefillPlan:
     """Reference and garment together see only each other; `kept` are physical slots of history that stay attended."""
     segment = state.segment + 1
     conditions = (Slot(role=Role.REFERENCE, segment=segment), Slot(role=Role.GARMENT, segment=segment))
@@ -226,9 +228,7 @@ def _joint_prefill(state: CacheState, *, kept: tuple[int, ...], policy: Policy |
     condition_pass = PassPlan(
         moves=moves, past_positions=(), positions=(REFERENCE_SLOT, GARMENT_SLOT), write_slot=REFERENCE_SLOT
     )
-    return PrefillPlan(
-        conditions=(Role.REFERENCE, Role.GARMENT), condition_pass=condition_pass, policy=policy, after=after
-    )
+    return PrefillPlan(conditions=(Role.REFERENCE, Role.GARMENT), condition_pass=condition_pass, after=after)
 
 
 def _settle(state: CacheState) -> tuple[tuple[Slot, ...], tuple[tuple[int, int], ...]]:

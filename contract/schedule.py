@@ -54,10 +54,19 @@ class DenoisingSchedule:
         s = step / 1000
         return self.shift * s / (1 + (self.shift - 1) * s)
 
-    def denoising_passes(self) -> tuple[Pass, ...]:
-        """The passes that turn noise into a clean chunk."""
+    def denoising_passes(self, *, left_out: int = 0) -> tuple[Pass, ...]:
+        """The passes that turn noise into a clean chunk.
+
+        Args:
+            left_out: passes to do without, those after the first. The others are as ever, index and noise included.
+
+        Raises:
+            ValueError: no pass would be left.
+        """
+        if not 0 <= left_out < len(self.steps):
+            raise ValueError(f"of {len(self.steps)} passes 0 to {len(self.steps) - 1} can be left out, not {left_out}")
         sigmas = [self.sigma(step) for step in self.steps]
-        return tuple(
+        passes = tuple(
             Pass(
                 index=index,
                 timestep=int(1000 * sigma),
@@ -67,6 +76,7 @@ class DenoisingSchedule:
             )
             for index, sigma in enumerate(sigmas)
         )
+        return (passes[0], *passes[1 + left_out :])
 
     def clean_pass(self) -> Pass:
         """The pass at timestep 0 over clean latents that fills the cache."""

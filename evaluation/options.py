@@ -35,6 +35,17 @@ def add_endpoint(parser: argparse.ArgumentParser, *, required: bool = False) -> 
     )
 
 
+def add_degradation(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--degradation",
+        type=int,
+        default=0,
+        metavar="PASSES",
+        help="denoising passes that each chunk goes without, but for a segment's first: what a service does that falls "
+        "behind. For the rollout (default: %(default)s)",
+    )
+
+
 def add_out(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--out", type=Path, default=Path("report"), metavar="DIR", help="(default: %(default)s)")
 
@@ -62,7 +73,14 @@ def policies(text: str) -> list[Policy]:
 
 
 def setup(options: argparse.Namespace) -> Setup:
-    return Setup(weights=options.weights, endpoint=getattr(options, "endpoint", None))
+    """
+    Raises:
+        ValueError: passes to leave out, and a service, which decides on that by itself.
+    """
+    endpoint, degradation = getattr(options, "endpoint", None), getattr(options, "degradation", 0)
+    if endpoint is not None and degradation:
+        raise ValueError("--degradation is the rollout's: a service leaves passes out where it falls behind")
+    return Setup(weights=options.weights, endpoint=endpoint, degradation=degradation)
 
 
 def chosen_cases(options: argparse.Namespace) -> list[tuple[int, int]]:

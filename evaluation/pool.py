@@ -21,10 +21,16 @@ T = TypeVar("T")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Setup:
-    """What a worker loads. `endpoint`: a service that plays the scripts in the rollout's place."""
+    """What a worker loads.
+
+    Attributes:
+        endpoint: a service that plays the scripts in the rollout's place.
+        degradation: denoising passes that the rollout leaves out.
+    """
 
     weights: str
     endpoint: str | None = None
+    degradation: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -80,7 +86,7 @@ def open_bench(setup: Setup) -> Bench:
 
     torch.set_num_threads(1)
     student = open_student(setup.weights)
-    driver: Driver = ReferenceDriver(student)
+    driver: Driver = ReferenceDriver(student, degradation=setup.degradation)
     if setup.endpoint is not None:
         driver = EndpointDriver(address=setup.endpoint, geometry=student.geometry)
     return Bench(student=student, driver=driver)

@@ -88,6 +88,7 @@ async def running(settings: Settings, engine: Engine, tracer: Tracer | None = No
             max_sessions_per_tenant=settings.max_sessions_per_tenant,
             engine_grace_s=settings.engine_grace_s,
             idle_timeout_s=settings.idle_timeout_s,
+            degradation=settings.degradation,
             garment_bytes=settings.garment_bytes,
             threads=settings.threads,
         )

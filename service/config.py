@@ -13,6 +13,8 @@ from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
 
+from service.core.degradation import MOST_LEFT_OUT
+
 PREFIX = "CHAMELEON_"
 CLIENT_VARIABLES = {"CHAMELEON_ADDRESS", "CHAMELEON_AFFINITY", "CHAMELEON_TOKEN"}
 """Of the `chameleon` command: whoever exported them may start a server too."""
@@ -140,6 +142,11 @@ class Settings:
         partial(_number, low=0.1, high=86400.0),
         600.0,
         "Seconds that a client may hold its session paused, without credits or unread, before it is ended.",
+    )
+    degradation: int = _option(
+        partial(_integer, low=0, high=16),
+        MOST_LEFT_OUT,
+        "Denoising passes that a real-time chunk may go without where it would be late; told with the chunk. 0: none.",
     )
     engine_grace_s: float = _option(
         partial(_number, low=0.0, high=3600.0), 60.0, "Seconds that sessions outlive an engine that is down."

@@ -93,6 +93,11 @@ class Telemetry:
         self._deadline_misses = Counter(
             "chameleon_deadline_misses", "Chunks written after their playing time.", registry=registry
         )
+        self._degraded = Counter(
+            "chameleon_degraded_chunks",
+            "Chunks that went without some denoising passes, so as not to be late.",
+            registry=registry,
+        )
         self._cache_slots = Gauge("chameleon_cache_slots", "Session blocks by state.", ["state"], registry=registry)
         self._backpressure = _histogram(
             registry, "chameleon_backpressure_seconds", "Finished chunks' wait for their reader.", _STAGE_BUCKETS
@@ -124,6 +129,9 @@ class Telemetry:
 
     def chunk(self, seconds: float) -> None:
         self._chunk.observe(seconds)
+
+    def degraded(self) -> None:
+        self._degraded.inc()
 
     def time_to_first_frame(self, seconds: float) -> None:
         self._first_frame.observe(seconds)

@@ -51,6 +51,9 @@ class LatentStream:
 
     A chunk is `plan_chunk(stream.state)`, then `denoise` for each denoising pass, then `commit`; `chunk` does that.
     Gradients: condition and clean passes run without; `denoise` with, where the caller enables them.
+
+    Args:
+        left_out: denoising passes that `chunk` goes without, but for the first chunk of a segment.
     """
 
     def __init__(
@@ -62,11 +65,13 @@ class LatentStream:
         schedule: DenoisingSchedule | None = None,
         position_mode: PositionMode = PositionMode.RELATIVE,
         batch: int = 1,
+        left_out: int = 0,
     ) -> None:
         self._network = network
         self._geometry = geometry
         self._noise = noise
         self._schedule = schedule or DenoisingSchedule()
+        self._left_out = left_out
         self._batch = batch
         self._device = network.patch_embedding.weight.device
         self.cache = KvCache(geometry, batch=batch, dtype=network.dtype, device=self._device)
@@ -107,7 +112,8 @@ class LatentStream:
         """
         plan = plan_chunk(self.state)
         clean: Tensor | None = None
-        for step in self._schedule.denoising_passes():
+        left_out = self._left_out if plan.chunk else 0  # as the service does: all that follows attends the first
+        for step in self._schedule.denoising_passes(left_out=left_out):
             clean, flow = self.denoise(plan, step, clean)
             if observe:
                 observe(step, flow)

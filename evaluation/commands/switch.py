@@ -98,6 +98,7 @@ def add_command(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -
     shared.add_case_options(parser, cases=24)
     shared.add_student_options(parser)
     shared.add_endpoint(parser)
+    shared.add_degradation(parser)
     shared.add_out(parser)
     parser.add_argument("--policies", type=shared.policies, default="all", help="all, or names (default: all)")
     parser.add_argument(
@@ -137,7 +138,7 @@ def write(results: Sequence[CaseResult], options: argparse.Namespace, out: Path)
     content = provenance(
         seeds=options.seeds,
         cases=len(results),
-        driver=options.endpoint or "reference rollout",
+        driver=_driver(options),
         weights=options.weights,
         weights_sha256=weights.digest(options.weights),
         chunks=[options.chunks_before, options.chunks_after],
@@ -156,10 +157,15 @@ def _differences(table: Table) -> dict[str, object]:
     return {row: table.differences(row, DEFAULT.name) for row in table.rows if row != DEFAULT.name}
 
 
+def _driver(options: argparse.Namespace) -> str:
+    without = f", {options.degradation} denoising passes left out" if options.degradation else ""
+    return options.endpoint or f"reference rollout{without}"
+
+
 def _text(table: Table, options: argparse.Namespace, cases: int) -> str:
     seeds = ", ".join(map(str, options.seeds))
     what = f"{cases} held-out cases of the seeds {seeds}; {options.chunks_before} chunks before the switch"
-    how = f"driver: {options.endpoint or 'reference rollout'}; weights `{weights.digest(options.weights)[:16]}`"
+    how = f"driver: {_driver(options)}; weights `{weights.digest(options.weights)[:16]}`"
     return (
         f"# Garment switches\n\n{what}, {options.chunks_after} after it; {how}. "
         f"Means over cases with bootstrap 95 % intervals.\n\n{table.markdown()}\n"

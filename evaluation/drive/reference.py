@@ -39,14 +39,17 @@ def fork(stream: Stream, student: Student) -> Stream:
 class ReferenceDriver:
     """`student/rollout.py`, one session at a time.
 
+    Args:
+        degradation: denoising passes left out, as a service does that falls behind.
+
     Raises:
         ValueError: the student reads another tokenizer's ids.
     """
 
-    def __init__(self, student: Student) -> None:
+    def __init__(self, student: Student, *, degradation: int = 0) -> None:
         if student.tokenizer != "bytes":
             raise ValueError(f"the student's tokenizer is {student.tokenizer!r}; known: 'bytes'")
-        self._student = student
+        self._student, self._degradation = student, degradation
 
     @property
     def geometry(self) -> StudentGeometry:
@@ -86,7 +89,11 @@ class ReferenceDriver:
     def _start(self, opening: Opening) -> VideoStream:
         student = self._student
         latents = LatentStream(
-            student.network, student.geometry, noise=philox_noise(opening.seed), schedule=student.schedule
+            student.network,
+            student.geometry,
+            noise=philox_noise(opening.seed),
+            schedule=student.schedule,
+            left_out=self._degradation,
         )
         return VideoStream(
             latents,

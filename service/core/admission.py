@@ -41,17 +41,17 @@ class ChunkCost:
     def _unstrained_s(self) -> float:
         return min((seconds for seconds in (self.at_start_s, self._busy_s) if seconds), default=0.0)
 
-    def chunk_done(self, *, busy_s: float, window_full: bool) -> None:
+    def chunk_done(self, *, busy_s: float, full: bool) -> None:
         """Any session's chunk.
 
         Args:
             busy_s: how long the engine had anything in flight since the last one.
-            window_full: it attended as much as there can be. Others cost less, so they say nothing of what sessions
-                will cost, unless nothing else is known.
+            full: it attended as much as there can be, and had all its passes. Others cost less, so they say nothing of
+                what sessions will cost, unless nothing else is known.
         """
         if not self.seconds:
             self._busy_s = busy_s
-        if not window_full:
+        if not full:
             self._sum_s, self._chunks = 0.0, 0
             return
         self._sum_s += busy_s

@@ -13,6 +13,7 @@ from collections.abc import Callable, Mapping
 from contract.geometry import StudentGeometry
 from contract.schedule import DenoisingSchedule
 from service.core.admission import Capacity, ChunkCost, capacity
+from service.core.degradation import MOST_LEFT_OUT
 from service.core.ended import EndedSessions
 from service.core.errors import FailedPrecondition, NotFound, ResourceExhausted, Unavailable
 from service.core.events import ChunkInfo, EndReason, Pacing, SessionConfig, SessionView, State, Switch, SwitchAccepted
@@ -31,6 +32,7 @@ class Core:
         chunk_cost_s: of the full engine, measured at its start; 0: only blocks count until the first chunk is done.
         engine_grace_s: how long sessions outlive an engine that is down.
         idle_timeout_s: how long a client that is there may keep its session from going on.
+        degradation: denoising passes that a real-time chunk may go without rather than be late; 0: none.
     """
 
     def __init__(
@@ -43,6 +45,7 @@ class Core:
         chunk_cost_s: float = 0.0,
         engine_grace_s: float = ENGINE_GRACE_S,
         idle_timeout_s: float = IDLE_TIMEOUT_S,
+        degradation: int = MOST_LEFT_OUT,
         student_width: int = 4,
         decoder_width: int = 2,
     ) -> None:
@@ -52,6 +55,7 @@ class Core:
         self._ended = EndedSessions()
         self._max_per_tenant = max_sessions_per_tenant
         self._engine_grace_s, self._idle_timeout_s = engine_grace_s, idle_timeout_s
+        self._degradation = degradation
         self._blocks = blocks
         self._free = list(range(blocks - 1, -1, -1))
         self._clearing: set[int] = set()
@@ -118,6 +122,7 @@ class Core:
             now=now,
             created_s=created_s,
             idle_timeout_s=self._idle_timeout_s,
+            degradation=self._degradation,
             effects=self._effects,
         )
         self._sessions[session_id] = session
@@ -171,8 +176,10 @@ class Core:
     def switch_failed(self, session_id: str, event_id: str, *, reason: str, message: str) -> None:
         self._with(session_id, lambda s: s.switches.failed(event_id, reason, message))
 
-    def attach(self, session_id: str) -> None:
+    def attach(self, session_id: str, *, from_sequence: int = 0) -> None:
+        """A stream reads; `from_sequence`: the chunks before it were sent, or it wants none of them."""
         session = self._session(session_id)
+        session.playout.pass_over(from_sequence)
         session.playout.attached = True
         session.playout.credits = None
         session.detach_deadline_s = None
@@ -402,11 +409,11 @@ class Core:
         self._busy_since_s = now
 
     def _chunk_done(self, session: Session) -> None:
-        self._cost.chunk_done(busy_s=self._busy_s, window_full=session.window_full)
+        self._cost.chunk_done(busy_s=self._busy_s, full=session.window_full and not session.degraded)
         self._busy_s = 0.0
         if session.background or session.state is State.ENDED:
             return
-        if session.chunk_took_s <= self._chunk_s:
-            self._cost.realtime_chunk_in_time()
-        else:
+        if session.chunk_took_s > self._chunk_s:
             self._cost.realtime_chunk_too_slow(plays_s=self._chunk_s, sessions=self._realtime_sessions())
+        elif not session.degraded:
+            self._cost.realtime_chunk_in_time()

@@ -16,9 +16,11 @@ class Chunk:
 
     sequence: int
     cursor: Cursor
+    began_s: float
     first_frame: int
     frame_count: int
     garment: str
+    degradation: int
     restarts_decoder: bool
     applied: SwitchApplied | None
     timings: Timings = field(default_factory=Timings)
@@ -35,6 +37,8 @@ class Decoding:
         self._done_s = 0.0
         self.took_s = 0.0
         """How long the last chunk was decoded, its wait for the engine included."""
+        self.latency_s = 0.0
+        """The last chunk from its beginning until its frames were there."""
 
     def __len__(self) -> int:
         return len(self._chunks)
@@ -47,9 +51,6 @@ class Decoding:
     def push(self, chunk: Chunk, now: float) -> None:
         chunk.decode_runnable_s = now
         self._chunks.append(chunk)
-
-    def clear(self) -> None:
-        self._chunks.clear()
 
     def deadline_s(self) -> float:
         chunk = self._chunks[0]
@@ -79,6 +80,7 @@ class Decoding:
         self._bank = step.write_bank
         self.took_s = now - max(chunk.decode_runnable_s, self._done_s)
         self._done_s = now
+        self.latency_s = now - chunk.began_s
         info = ChunkInfo(
             sequence=chunk.sequence,
             cursor=chunk.cursor,
@@ -89,5 +91,6 @@ class Decoding:
             garment=chunk.garment,
             applied_event_ids=(chunk.applied.event_id,) if chunk.applied else (),
             timings=replace(chunk.timings, decode=seconds, queue=chunk.timings.queue + queued),
+            degradation=chunk.degradation,
         )
         return info, chunk.applied

@@ -101,6 +101,8 @@ class ChunkInfo:
     garment: str
     applied_event_ids: tuple[str, ...]
     timings: Timings
+    degradation: int = 0
+    """Denoising passes that it went without."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

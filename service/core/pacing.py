@@ -67,6 +67,12 @@ class Playout:
         origin_s = self.opened_s + FIRST_FRAME_OBJECTIVE_S if self.origin_s is None else self.origin_s
         return origin_s + pts_s
 
+    def slack_s(self, pts_s: float, now: float) -> float | None:
+        """How long the chunk at `pts_s` may still take; None: nobody's clock runs."""
+        if self.pacing is Pacing.UNPACED or self.origin_s is None:
+            return None
+        return self.origin_s + pts_s - now
+
     def chunk_sent(self, sequence: int, pts_s: float, now: float) -> bool:
         """Note a chunk written to the stream; True if it came after its time. Replayed chunks change nothing."""
         if sequence < self.sent:
@@ -78,6 +84,10 @@ class Playout:
         if self.origin_s is None or late:
             self.origin_s = now - pts_s
         return late
+
+    def pass_over(self, sequence: int) -> None:
+        """Chunks before `sequence` are not waited for any more: nobody will read them."""
+        self.sent = max(self.sent, sequence)
 
     def hold(self) -> None:
         """The clock stops; it starts again with the next chunk sent."""

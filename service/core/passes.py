@@ -45,6 +45,7 @@ class Passes:
     """The plans of one session. `cache` is what the last pass left."""
 
     def __init__(self, geometry: StudentGeometry, schedule: DenoisingSchedule) -> None:
+        self._schedule = schedule
         self._denoising = schedule.denoising_passes()
         self._clean = schedule.clean_pass()
         self.cache = CacheState(geometry=geometry)
@@ -71,8 +72,10 @@ class Passes:
         self.restarts_video = self._prefill.restarts_video
         self._prefill = None
 
-    def begin_chunk(self) -> None:
+    def begin_chunk(self, *, left_out: int) -> None:
+        """`left_out`: denoising passes that it goes without."""
         self._chunk = plan_chunk(self.cache)
+        self._denoising = self._schedule.denoising_passes(left_out=left_out)
         self._index = 0
         self.restarts_video = False
 

@@ -17,6 +17,7 @@ from contract.cache_plan import Policy
 from contract.geometry import StudentGeometry
 from contract.schedule import DenoisingSchedule
 from service.core.decoding import Chunk, Decoding
+from service.core.degradation import Degradation
 from service.core.errors import FailedPrecondition
 from service.core.events import (
     ChunkInfo,
@@ -56,6 +57,7 @@ class Session:
 
     Args:
         idle_timeout_s: how long its client may hold it; see `Hold`.
+        degradation: denoising passes that a chunk may go without; see `Degradation`.
     """
 
     def __init__(
@@ -69,6 +71,7 @@ class Session:
         now: float,
         created_s: float,
         idle_timeout_s: float,
+        degradation: int,
         effects: list[Effect],
     ) -> None:
         self.id = session_id
@@ -90,10 +93,11 @@ class Session:
         self.playout = Playout(
             pacing=config.pacing, opened_s=now, chunk_s=geometry.video_frames(first_chunk_of_segment=False) / self._fps
         )
+        self._degradation = Degradation(most=min(degradation, len(schedule.steps) - 1), chunk_s=self.playout.chunk_s)
         self._decoding = Decoding(session_id=session_id, block=block, playout=self.playout, fps=self._fps)
         self.switches = Switches(session_id, effects)
         self.garment = config.garment
-        self.prompt = config.prompt
+        self.prompt = self._prompt_shown = config.prompt
         self.phase = Phase.CONDITIONS
         self.phase_since_s = now
         self._chunk_began_s = self._student_took_s = 0.0
@@ -118,8 +122,13 @@ class Session:
         return self.state in (State.STREAMING, State.DRAINING)
 
     @property
+    def degraded(self) -> bool:
+        """Its chunks go without some of their passes."""
+        return self._degradation.level > 0
+
+    @property
     def window_full(self) -> bool:
-        """Its chunks cost as much as chunks can."""
+        """Its chunks attend as much as chunks can."""
         return self._passes.cache.full
 
     @property
@@ -278,7 +287,6 @@ class Session:
         self.state = transition(self.state, Input.END)
         self.end_reason = reason
         self.detach_deadline_s = None
-        self._decoding.clear()
         ended = Ended(reason=reason, message=message, generated_s=self._sent_s)
         self._effects.append(Emit(session_id=self.id, event=ended))
 
@@ -331,7 +339,7 @@ class Session:
 
     def _leave_boundary(self, now: float) -> None:
         # While the reader has no room, a switch would only cost passes that a later one makes useless.
-        if self._complete() or self._awaiting_reference or not self.playout.has_room:
+        if self._complete() or not self.playout.has_room:
             return
         may_start = self.playout.may_start(self.next_pts_s, now) and not self._decoding.behind
         # A segment that is prefilled and may start does start: switches that keep coming cannot hold the stream up.
@@ -342,6 +350,7 @@ class Session:
 
     def _begin_chunk(self, now: float) -> None:
         first_frame, sequence, place = self._next_frame, self.playout.started, self._passes.place
+        degradation = self._level(now)
         frame_count = self._geometry.video_frames(first_chunk_of_segment=self._passes.restarts_video)
         applied = self.switches.applied(
             cursor=place,
@@ -354,20 +363,29 @@ class Session:
         self._chunk = Chunk(
             sequence=sequence,
             cursor=place,
+            began_s=now,
             first_frame=first_frame,
             frame_count=frame_count,
             garment=self.garment,
+            degradation=degradation,
             restarts_decoder=self._passes.restarts_video,
             applied=applied,
             timings=self._segment_timings,
         )
         self._segment_timings = Timings()
-        self._passes.begin_chunk()
+        self._passes.begin_chunk(left_out=degradation)
         self._chunk_began_s = now
         self.playout.started += 1
         self._next_frame += frame_count
         self.switches.boundary_moved(self.next_pts_s, now)
         self._enter(Phase.DENOISE, now)
+
+    def _level(self, now: float) -> int:
+        """Passes that the next chunk goes without: none where a segment begins, as all that follows attends it."""
+        if self._passes.place.chunk == 0:
+            return 0
+        slack_s = self.playout.slack_s(self.next_pts_s, now)
+        return self._degradation.next_level(slack_s=slack_s, took_s=self._decoding.latency_s)
 
     def _denoised(self, step: Step, seconds: float, queued: float, now: float) -> None:
         assert self._chunk is not None
@@ -379,7 +397,7 @@ class Session:
             return
         self._decoding.push(self._chunk, now)
         self._chunk = None
-        due = self.switches.due()
+        due = None if self._complete() else self.switches.due()
         if due and (due.switch.policy or self.config.policy).restarts_video:
             self._begin_switch(due, now)
         else:
@@ -393,12 +411,15 @@ class Session:
             self._effects.append(EncodeReference(session_id=self.id))
 
     def _begin_switch(self, due: PendingSwitch, now: float) -> None:
+        overtakes = self.switches.applying is not None
+        if not overtakes:
+            self._prompt_shown = self.prompt
         self.switches.begin(due)
         policy: Policy = due.switch.policy or self.config.policy
         self._passes.begin_segment(policy)
         self.garment = due.switch.garment
-        self.prompt = due.switch.prompt or self.prompt
-        self._effects.append(BeginSegment(session_id=self.id, event_id=due.switch.event_id))
+        self.prompt = due.switch.prompt or self._prompt_shown
+        self._effects.append(BeginSegment(session_id=self.id, event_id=due.switch.event_id, overtakes=overtakes))
         if not policy.replaces_reference or self.playout.started == 0:
             self._enter(Phase.PREFILL, now)
             return

@@ -65,10 +65,15 @@ class EncodeReference:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BeginSegment:
-    """The switch's garment (and prompt) are the session's from here on."""
+    """The switch's garment (and prompt) are the session's from here on.
+
+    Attributes:
+        overtakes: a switch began before it and has not shown in any chunk: its prompt goes with it.
+    """
 
     session_id: str
     event_id: str
+    overtakes: bool
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -136,7 +136,9 @@ class Switches:
         )
 
     def reject_all(self, reason: str, message: str) -> None:
-        for pending in tuple(self._pending):
+        """None takes effect any more, one that has begun included."""
+        begun, self.applying = self.applying, None
+        for pending in (*((begun,) if begun else ()), *self._pending):
             self._reject(pending, reason, message)
 
     def _waiting(self, event_id: str) -> PendingSwitch | None:

@@ -144,6 +144,7 @@ def _chunk(chunk: ChunkReady, init_segment: bytes) -> Iterator[pb.StreamEvent]:
             part_count=len(init_parts) + len(media_parts),
             frame_bytes=chunk.frame_bytes,
             timings=_timings(info.timings),
+            degradation=info.degradation,
         )
     )
     for index, data in enumerate(init_parts + media_parts):

@@ -17,6 +17,9 @@ class Observer(Protocol):
     def chunk(self, seconds: float) -> None:
         """From the start of a chunk's first pass until its media are ready, waits between them included."""
 
+    def degraded(self) -> None:
+        """A chunk went without some of its denoising passes."""
+
     def time_to_first_frame(self, seconds: float) -> None:
         """From the request for a session, its pictures still unread, until the first chunk was written to a stream."""
 

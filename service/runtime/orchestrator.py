@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 from contract.geometry import StudentGeometry
 from service.core.admission import Capacity
 from service.core.core import ENGINE_GRACE_S, IDLE_TIMEOUT_S, Core
+from service.core.degradation import MOST_LEFT_OUT
 from service.core.errors import FailedPrecondition, NotFound, ServiceError
 from service.core.events import (
     ChunkReady,
@@ -76,6 +77,7 @@ class Orchestrator:
         max_sessions_per_tenant: int | None = None,
         engine_grace_s: float = ENGINE_GRACE_S,
         idle_timeout_s: float = IDLE_TIMEOUT_S,
+        degradation: int = MOST_LEFT_OUT,
         garment_bytes: int = GARMENT_BYTES,
         threads: int = 4,
         clock: Callable[[], float] = time.monotonic,
@@ -89,6 +91,7 @@ class Orchestrator:
             max_sessions_per_tenant=max_sessions_per_tenant,
             engine_grace_s=engine_grace_s,
             idle_timeout_s=idle_timeout_s,
+            degradation=degradation,
         )
         self._threads = started_pool(threads, "chameleon")
         self._data: dict[str, SessionData] = {}
@@ -257,7 +260,7 @@ class Orchestrator:
             on_close=lambda: self._detached(session_id),
         )
         if view.state is not State.ENDED:
-            self._core.attach(session_id)
+            self._core.attach(session_id, from_sequence=stream_log.next_chunk)
         self._pump()
         return subscription
 
@@ -324,8 +327,8 @@ class Orchestrator:
                     data.over = True
                     self._observer.ended(event.reason)
                     self._tracer.ended(session_id, event.reason.name, self._clock())
-            case BeginSegment(session_id=session_id, event_id=event_id):
-                self._data[session_id].begin_segment(event_id, self._clock())
+            case BeginSegment(session_id=session_id, event_id=event_id, overtakes=overtakes):
+                self._data[session_id].begin_segment(event_id, self._clock(), overtakes=overtakes)
             case DropSwitch(session_id=session_id, event_id=event_id):
                 self._data[session_id].drop_switch(event_id)
             case EncodeReference(session_id=session_id):

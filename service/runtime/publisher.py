@@ -39,6 +39,8 @@ class Publisher:
         self._tracer.stage(effect.session_id, "media", began_s, began_s + seconds, info.sequence)
         made = data.tempo.chunk_ready(info.sequence, now)
         self._observer.chunk(made.chunk_s)
+        if info.degradation:
+            self._observer.degraded()
         if made.own_s is not None:
             self._observer.realtime_factor(info.duration_s / made.own_s)
         info = replace(info, timings=replace(info.timings, media=seconds))

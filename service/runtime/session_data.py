@@ -43,6 +43,8 @@ class SessionData:
     reference: Latents | None = None
     garment: Latents | None = None
     text: Text | None = None
+    text_shown: Text | None = None
+    """That of the newest chunk; `text` may be a switch's that has begun."""
     clean: Latents | None = None
     """Clean estimate of the chunk being denoised, [F, C, h, w]."""
     decoding: dict[int, Latents] = field(default_factory=dict)
@@ -58,13 +60,15 @@ class SessionData:
     """Ended has been told; nothing may follow it."""
     tempo: Tempo = field(default_factory=Tempo)
 
-    def begin_segment(self, event_id: str, now: float) -> None:
-        """What the switch brings is the session's from here on."""
+    def begin_segment(self, event_id: str, now: float, *, overtakes: bool) -> None:
+        """What the switch brings is the session's from here on; see `BeginSegment`."""
         self.tempo.goes_on(now)
+        if not overtakes:
+            self.text_shown = self.text
         coming = self.switches.pop(event_id)
         self.worn.release()
         self.worn, self.garment = coming.claim, coming.garment
-        self.text = self.text if coming.text is None else coming.text
+        self.text = self.text_shown if coming.text is None else coming.text
 
     def drop_switch(self, event_id: str) -> None:
         """It will not take effect. One that began, and was overtaken then, has given up its garment already."""

@@ -29,6 +29,8 @@ class StreamLog:
         """Index, over the whole session, of the oldest event held."""
         self._written = 0
         """Index of the first event not yet written by any reader."""
+        self.next_chunk = 0
+        """Sequence of the first chunk that was neither written nor passed over."""
         self._dropped: Cursor | None = None
         """The newest chunk that is no longer held."""
         self._reader: Subscription | None = None
@@ -66,7 +68,10 @@ class StreamLog:
         return self._clock() - self._appended_s[index - self._first] if index >= self._written else 0.0
 
     def written(self, index: int) -> None:
-        """All events before `index` have been written."""
+        """All events before `index` have been written, or are passed over by a reader that begins there."""
+        for taken in range(self._written, index):
+            if isinstance(event := self.at(taken), ChunkReady):
+                self.next_chunk = event.info.sequence + 1
         self._written = max(self._written, index)
         behind = sum(isinstance(self.at(i), ChunkReady) for i in range(self._first, self._written))
         while behind > RETAINED_CHUNKS:
@@ -84,6 +89,7 @@ class StreamLog:
             OutOfRange: CURSOR_EXPIRED or CURSOR_AHEAD.
         """
         start = self._first if cursor is None else self._find(cursor, newest)
+        self.written(start)
         if self._reader is not None:
             self._reader.cut_off()
         self._reader = subscription

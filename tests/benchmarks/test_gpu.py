@@ -151,7 +151,7 @@ def test_as_on_a_gpu_every_row_is_measured_and_the_decoder_compiles_once(monkeyp
     only = re.compile(r"^\+ (compiled|fused)|^decode, one latent \(|^(chunk|prefill|switch).*window (2|5|14)\)")
     made = report(budget_s=1e9)
     gpu_suite.Suite(subject(torch.bfloat16), GpuClock(blocks, decoder), made, only=only).run()
-    assert len(made.rows) == 3 + 2 * 5, "of these, the ladder's and the decoder's are not measured in fp8 again"
+    assert len(made.rows) == 3 + 2 * 7, "of these, the ladder's and the decoder's are not measured in fp8 again"
     assert [row.note for row in made.rows if row.median_ms is None] == []
     assert decoder.frame_count == 1, "whatever lends it its latents and caches"
 

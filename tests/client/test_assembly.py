@@ -40,6 +40,7 @@ def messages(
         sequence=sequence,
         cursor=media_pb2.Cursor(segment=segment, chunk=sequence),
         frame_count=12,
+        degradation=sequence % 3,
         media_bytes=sum(map(len, pieces)) - len(init),
         part_count=len(pieces),
         applied_event_ids=applied,
@@ -70,6 +71,7 @@ def test_wherever_streams_are_cut_each_chunk_comes_once_in_order_with_one_init_s
         chunks += feed(assembly, *stream[:length])
         assembly.break_off()
     assert [chunk.sequence for chunk in chunks] == list(range(10))
+    assert [chunk.degradation for chunk in chunks] == [sequence % 3 for sequence in range(10)]
     assert [chunk.init_segment for chunk in chunks] == [b"init"] + [b""] * 9
     assert b"".join(chunk.data for chunk in chunks) == b"init" + b"".join(b"a%db" % n for n in range(10))
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import re
 import sys
 from pathlib import Path
 from typing import Any
@@ -16,8 +17,19 @@ from typer.testing import CliRunner
 from chameleon import AsyncChameleon, cli
 from chameleon.cli.app import app as command
 from service.app import App
+from service.engine.fake import Delays, FakeEngine
 from tests.client.conftest import BLOCKS, png
 from tests.service.runtime.conftest import until
+
+ROOT = Path(__file__).parents[2]
+FROM_HERE = {"PYTHONPATH": f"{ROOT / 'client/src'}:{ROOT / 'proto/gen'}"}
+FULL_DISK = """
+import resource, sys
+limit = int(sys.argv.pop(1))
+resource.setrlimit(resource.RLIMIT_FSIZE, (limit, limit))
+from chameleon.cli import main
+main()
+"""
 
 
 @pytest.fixture
@@ -55,6 +67,15 @@ async def test_try_on_writes_a_playable_video_and_says_where_the_switch_is(app: 
         assert said in result.stdout
     assert result.stdout.count("accepted after") == 2
     assert "switched to garments/" in result.stderr
+
+
+@pytest.mark.parametrize("engine", [FakeEngine(blocks=BLOCKS, delays=Delays(pass_s=0.3))])
+async def test_chunks_that_went_without_passes_are_told(app: App, pictures: Path) -> None:
+    """Four passes and a clean one take 1.5 s for 1 s of video, as it plays."""
+    result = await chameleon(app, *try_on(pictures, "--seconds", "5", "--pacing", "realtime"))
+    assert result.exit_code == 0, result.stderr
+    (told,) = (line for line in result.stdout.splitlines() if "degraded" in line)
+    assert re.search(r"[1-5] of [56] chunks, which would have been late", told), told
 
 
 async def test_try_on_for_machines_is_one_json_object(app: App, pictures: Path) -> None:
@@ -136,6 +157,21 @@ async def test_a_session_that_ends_early_is_exit_code_1_and_told(app: App, pictu
     assert "ended early, stopped" in result.stderr
 
 
+async def test_a_disk_that_is_full_is_one_line(app: App, pictures: Path) -> None:
+    """Found when the file is closed, if what does not fit was still in its buffer."""
+    whole = await as_json(app, *try_on(pictures, "--seconds", "1", "--seed", "5"))
+    process = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-c", FULL_DISK, str(whole["media_bytes"] - 1)),
+        *map(str, try_on(pictures, "--seconds", "1", "--seed", "5")),
+        env={"CHAMELEON_ADDRESS": app.grpc_address, **FROM_HERE},
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.PIPE,
+    )
+    out, err = await asyncio.wait_for(process.communicate(), 30)
+    assert (process.returncode, out) == (2, b"")
+    assert err.decode() == "chameleon: [Errno 27] File too large\n"
+
+
 async def test_labels_are_shown_as_they_are(app: App, pictures: Path) -> None:
     label = "[bold]coat[/bold] [/x] :smile:"
     added = await chameleon(app, "garments", "add", pictures / "coat.png", "--name", label)
@@ -174,11 +210,10 @@ async def test_capacity_is_told(app: App) -> None:
 
 
 async def test_the_module_runs_in_a_process_of_its_own(app: App) -> None:
-    root = Path(__file__).parents[2]
     process = await asyncio.create_subprocess_exec(
         sys.executable,
         *("-m", "chameleon.cli", "--json", "capacity"),
-        env={"CHAMELEON_ADDRESS": app.grpc_address, "PYTHONPATH": f"{root / 'client/src'}:{root / 'proto/gen'}"},
+        env={"CHAMELEON_ADDRESS": app.grpc_address, **FROM_HERE},
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.PIPE,
     )

@@ -81,6 +81,32 @@ async def test_everything_wrong_with_a_request_is_named_by_field(chameleon: Asyn
     assert "1000" in str(caught.value)
 
 
+async def test_a_picture_too_large_for_a_message_is_named_by_field_and_limit(
+    chameleon: AsyncChameleon, tmp_path: Path
+) -> None:
+    endless = tmp_path / "endless.jpg"
+    with endless.open("wb") as file:
+        file.truncate(1 << 40)  # not to be read to its end
+
+    async def open_with(**wrong: Any) -> None:
+        async with chameleon.open_session(**wanted(**wrong)):
+            pass
+
+    async with chameleon.open_session(**wanted()) as session:
+        refused = {
+            "person.data": open_with(person=endless),
+            "garment.picture.data": open_with(garment=bytes(17 << 20)),
+            "picture.data": chameleon.create_garment(endless),
+            "switch_garment.garment.picture.data": session.switch(endless),
+        }
+        for field, call in refused.items():
+            with pytest.raises(InvalidArgument) as caught:
+                await call
+            (violation,) = caught.value.violations
+            assert (violation.field, violation.reason) == (field, "IMAGE_TOO_LARGE")
+            assert "10,485,760 bytes" in str(caught.value)
+
+
 @pytest.mark.parametrize("length_s", [float("nan"), float("inf"), -float("inf"), 1e300])
 async def test_what_is_no_duration_is_the_callers_error(chameleon: AsyncChameleon, length_s: float) -> None:
     with pytest.raises(ValueError, match="a duration cannot be"):

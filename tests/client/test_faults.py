@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import itertools
+import pickle
 import time
 from collections import deque
 from collections.abc import Callable
@@ -118,6 +119,23 @@ async def test_violations_arrive_with_their_fields() -> None:
             await chameleon.capacity()
     (found,) = caught.value.violations
     assert (found.field, found.description, found.reason) == (violation.field, violation.description, "LONG")
+
+
+async def test_enum_values_of_a_later_service_are_kept() -> None:
+    session = pb.Session(
+        state=90,
+        end_reason=91,
+        output=pb.Output(format=92),
+        pacing=93,
+        policy=94,
+    )
+    calls = Calls(pb.GetSessionResponse(session=session))
+    async with serving(customization(calls)) as address, AsyncChameleon(address, retry=FAST) as chameleon:
+        info = await chameleon.get_session("sessions/" + "1" * 32)
+    assert [info.state, info.end_reason, info.format, info.pacing, info.policy] == [90, 91, 92, 93, 94]
+    assert isinstance(info.end_reason, EndReason)
+    assert (info.end_reason.name, info.end_reason.value) == ("UNRECOGNIZED_91", 91)
+    assert pickle.loads(pickle.dumps(info)) == info
 
 
 async def test_it_gives_up_after_the_attempts() -> None:

@@ -15,8 +15,8 @@ from tests.client.conftest import png
 ROOT = Path(__file__).parents[2]
 
 
-async def run(example: str, *arguments: str | Path) -> str:
-    process = await asyncio.create_subprocess_exec(
+async def start(example: str, *arguments: str | Path) -> asyncio.subprocess.Process:
+    return await asyncio.create_subprocess_exec(
         sys.executable,
         str(ROOT / "client" / "examples" / "python" / example),
         *map(str, arguments),
@@ -24,6 +24,10 @@ async def run(example: str, *arguments: str | Path) -> str:
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.PIPE,
     )
+
+
+async def run(example: str, *arguments: str | Path) -> str:
+    process = await start(example, *arguments)
     out, err = await asyncio.wait_for(process.communicate(), 60)
     assert process.returncode == 0, err.decode()
     return out.decode()
@@ -49,3 +53,11 @@ async def test_live_receives_two_sessions_at_once(app: App, pictures: list[Path]
     out = await run("live.py", *pictures, app.grpc_address)
     assert len(out.splitlines()) == 2
     assert "frames" in out
+
+
+@pytest.mark.parametrize("example", ["try_on.py", "live.py"])
+async def test_without_arguments_they_tell_their_usage(example: str) -> None:
+    process = await start(example)
+    out, err = await asyncio.wait_for(process.communicate(), 60)
+    assert (process.returncode, out) == (1, b"")
+    assert err.decode().rstrip().endswith("[ADDRESS]")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import io
-from contextlib import suppress
+from contextlib import AsyncExitStack, suppress
 
 import av
 import numpy as np
@@ -288,6 +288,19 @@ async def test_a_second_reader_takes_over_where_the_service_still_holds_chunks(c
             with pytest.raises(StreamTakenOver):
                 await collect(session)
         assert (await chameleon.get_session(session.name)).state is not SessionState.ENDED
+
+
+async def test_whoever_was_taken_over_leaves_the_session_to_the_other_reader(chameleon: AsyncChameleon) -> None:
+    async with AsyncExitStack() as others:
+        async with chameleon.open_session(**wanted(max_duration_s=60.0)) as session:
+            first = await anext(session)
+            second = await others.enter_async_context(chameleon.attach_session(session.name))
+            chunks = [await anext(second)]
+            with pytest.raises(StreamTakenOver):
+                await collect(session)
+        chunks += [await anext(second) for _ in range(5)]
+        assert chunks[0] == first
+        check_order(chunks)
 
 
 async def test_chunks_made_before_a_stream_use_none_of_its_credits(app: App, chameleon: AsyncChameleon) -> None:

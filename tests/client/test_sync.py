@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import asyncio
+import threading
 from collections.abc import Callable
 from typing import TypeVar
 
 import pytest
 
-from chameleon import Chameleon, EndReason, SessionState
+from chameleon import AsyncChameleon, Chameleon, EndReason, SessionState
 from chameleon.errors import GarmentNotFound, SessionNotFound, SwitchRejected
 from service.app import App
+from service.rpc.limits import DEFAULT_DETACH_GRACE_S
 from tests.client.conftest import BLOCKS, FAST, png, wanted
+from tests.service.runtime.conftest import until
 
 T = TypeVar("T")
 
@@ -70,6 +73,29 @@ async def test_leaving_the_block_early_ends_the_session_and_its_switches(app: Ap
             switch.applied()
 
     await beside(app, work)
+
+
+async def test_the_client_can_be_left_before_its_session(app: App) -> None:
+    """As a generator that holds the session does, if nobody reads it to its end."""
+
+    def work() -> None:
+        with Chameleon(app.grpc_address, retry=FAST) as chameleon:
+            opening = chameleon.open_session(**wanted(max_duration_s=60.0))
+            session = opening.__enter__()
+            next(iter(session))
+        with pytest.raises(RuntimeError):
+            next(iter(session))
+        with pytest.raises(RuntimeError):
+            opening.__exit__(None, None, None)
+        left.append(session.name)
+
+    left: list[str] = []
+    thread = threading.Thread(target=work, daemon=True)  # a thread that hangs must not hold the tests up
+    thread.start()
+    await until(lambda: not thread.is_alive())
+    await asyncio.sleep(2 * DEFAULT_DETACH_GRACE_S)
+    async with AsyncChameleon(app.grpc_address) as chameleon:
+        assert (await chameleon.get_session(left[0])).end_reason is EndReason.ABANDONED
 
 
 async def test_a_session_is_attached_to_and_stopped(app: App) -> None:

@@ -7,6 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from contract.cache_plan import (
+    GARMENT_SLOT,
     CacheState,
     PassPlan,
     Policy,
@@ -57,27 +58,26 @@ def chunk_contents(geometry: StudentGeometry, segment: int, chunk: int) -> tuple
 @given(geometries, modes, st.integers(0, 30))
 def test_without_switches_the_plan_is_a_closed_form(geometry: StudentGeometry, mode: PositionMode, chunks: int) -> None:
     """Chunk k attends the conditions, the sink's chunks and the newest chunks that fit beside itself; its relative
-    positions count them, its absolute ones are those of the stream."""
+    positions count them, the oldest first, its absolute ones are those of the stream."""
     memory, state = Memory(geometry), plan_start(geometry, mode).after
     memory.run(plan_start(geometry, mode).condition_pass, ("reference", "garment"))
     count, sink, recent = geometry.chunk_frames, geometry.sink_frames, geometry.recent_frames
     for k in range(chunks):
         plan = plan_chunk(state)
+        assert (plan.segment, plan.chunk) == (0, k)
         attended_chunks = sorted({*range(min(k, sink // count)), *range(max(0, k - recent // count + 1), k)})
         expected = ["reference", "garment"] + [c for j in attended_chunks for c in chunk_contents(geometry, 0, j)]
         seen = memory.run(plan.denoise)
         assert sorted(map(str, seen)) == sorted(map(str, expected))
         memory.run(plan.commit, chunk_contents(geometry, 0, k))
+        positions = dict(zip(seen, plan.denoise.past_positions, strict=True))
+        oldest_first = [*(positions[content] for content in expected), *plan.denoise.positions]
         if mode is PositionMode.ABSOLUTE:
-            assert plan.denoise.positions == tuple(range(2 + k * count, 2 + (k + 1) * count))
-            frames = dict(zip(seen, plan.denoise.past_positions, strict=True))
-            assert all(
-                frames[c] == 2 + j * count + c[2] for j in attended_chunks for c in chunk_contents(geometry, 0, j)
-            )
+            shown = [2 + j * count + i for j in [*attended_chunks, k] for i in range(count)]
+            assert oldest_first == [0, 1, *shown]
         else:
-            everything = sorted(plan.denoise.past_positions) + list(plan.denoise.positions)
-            assert everything == list(range(len(everything)))
-            assert len(everything) <= geometry.window_frames
+            assert oldest_first == list(range(len(oldest_first)))
+            assert len(oldest_first) <= geometry.window_frames
         state = plan.after
         assert state.full == (plan.denoise.attended == geometry.max_attended_frames)
 
@@ -105,6 +105,8 @@ def test_any_sequence_reads_only_what_its_generation_may_see(
             assert all(entry[0] >= segment_of_history for entry in history), "withdrawn history is attended"
             assert [entry[1] for entry in seen[:CONDITION_FRAMES]] == ["reference", "garment"]
             assert seen[1][0] == plan.segment, "the garment attended is the segment's own"
+            positions = plan.denoise.past_positions + plan.denoise.positions
+            assert len(set(positions)) == len(positions), "no two frames share a position"
             state = plan.after
             continue
         policy = Policy(action)
@@ -120,6 +122,7 @@ def test_any_sequence_reads_only_what_its_generation_may_see(
             assert len(switch.after.slots) == CONDITION_FRAMES
             assert switch.after.frame == 0
         state = switch.after
+        assert state.slots[GARMENT_SLOT].segment == segment
 
 
 @given(geometries, st.integers(1, 20))
@@ -171,11 +174,16 @@ def test_absolute_positions_end_with_the_rope_table_and_relative_ones_do_not() -
             assert max(plan_chunk(state).denoise.positions) == WAN_5B.window_frames - 1
 
 
-def test_only_a_start_or_a_restarting_policy_restarts_the_decoder() -> None:
+def test_the_decoder_restarts_where_no_history_precedes_a_chunk_and_nowhere_else() -> None:
     start = plan_start(WAN_5B)
     assert start.restarts_video
-    restarting = {policy for policy in Policy if plan_switch(start.after, policy).restarts_video}
-    assert restarting == {Policy.REFRESH_WITHDRAW, Policy.REFRESH_WITHDRAW_DISENTANGLE}
+    withdrawing = {Policy.REFRESH_WITHDRAW, Policy.REFRESH_WITHDRAW_DISENTANGLE}
+    played = plan_chunk(start.after).after
+    for policy in Policy:
+        assert plan_switch(start.after, policy).restarts_video, "before the first chunk there is no history to keep"
+        assert plan_switch(played, policy).restarts_video == (policy in withdrawing)
+        for overtaken in withdrawing:
+            assert plan_switch(plan_switch(played, overtaken).after, policy).restarts_video
 
 
 def test_the_policies_say_what_they_do_to_reference_and_video() -> None:

@@ -2,7 +2,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from contract.schedule import DenoisingSchedule, noise_counter
+from contract.schedule import DenoisingSchedule, NoiseCounter, noise_counter
 
 
 def test_the_steps_are_warped_by_the_shift() -> None:
@@ -21,6 +21,18 @@ def test_every_pass_starts_at_its_own_noise_level() -> None:
     assert (clean.index, clean.timestep, clean.sigma, clean.keep, clean.noise_scale) == (4, 0, 0.0, 1.0, 0.0)
 
 
+@pytest.mark.parametrize(("left_out", "want"), [(0, [0, 1, 2, 3]), (1, [0, 2, 3]), (2, [0, 3]), (3, [0])])
+def test_passes_left_out_leave_the_others_as_they_were(left_out: int, want: list[int]) -> None:
+    passes = DenoisingSchedule().denoising_passes()
+    assert DenoisingSchedule().denoising_passes(left_out=left_out) == tuple(passes[index] for index in want)
+
+
+@pytest.mark.parametrize("left_out", [-1, 4])
+def test_something_has_to_be_left(left_out: int) -> None:
+    with pytest.raises(ValueError, match="0 to 3 can be left out"):
+        DenoisingSchedule().denoising_passes(left_out=left_out)
+
+
 @pytest.mark.parametrize("steps", [(), (900, 500), (1000, 1000), (1000, 500, 750), (1000, 0)])
 def test_impossible_steps_are_refused(steps: tuple[int, ...]) -> None:
     with pytest.raises(ValueError, match="steps must"):
@@ -37,6 +49,11 @@ def test_no_two_passes_share_a_noise_stream(places: list[tuple[int, int, int, in
     counters = {noise_counter(seed=a, segment=b, chunk=c, pass_index=d) for a, b, c, d in places}
     assert len(counters) == len(places)
     assert all(counter.counter[0] == 0 for counter in counters), "the lowest word belongs to the generator"
+
+
+def test_the_same_seed_gives_the_same_frames_in_every_version() -> None:
+    counter = noise_counter(seed=7, segment=1, chunk=2, pass_index=3)
+    assert counter == NoiseCounter(key=(7, int.from_bytes(b"fchamele")), counter=(0, 3, 2, 1))
 
 
 @pytest.mark.parametrize("place", [{"seed": -1}, {"seed": 1 << 64}, {"segment": -1}, {"chunk": -1}, {"pass_index": -1}])

@@ -56,11 +56,12 @@ def test_real_drawings_stand_above_an_untrained_student(result: CaseResult) -> N
 
 def test_the_report_holds_table_figures_and_pictures(result: CaseResult, tmp_path: Path) -> None:
     options = argparse.Namespace(
-        seeds=[3], endpoint=None, weights=UNTRAINED, chunks_before=1, chunks_after=2, out=tmp_path
+        seeds=[3], endpoint=None, degradation=2, weights=UNTRAINED, chunks_before=1, chunks_after=2, out=tmp_path
     )
     text = switch.write([result], options, tmp_path).read_text()
     content = json.loads((tmp_path / "switch.json").read_text())
     assert all(row.name in text for row in ROWS)
+    assert "2 denoising passes left out" in text
     assert content["seeds"] == [3]
     assert content["weights_sha256"] == digest(UNTRAINED)
     assert content["rows"][Kind.REAL.value]["iou"]["cases"] == 1
@@ -137,6 +138,7 @@ def test_wrong_arguments_are_told(arguments: list[str], message: str, capsys: py
         (["switch", "--chunks-after", "1"], "at least one and two"),
         (["drift", "--train-chunks", "0"], "at least 1"),
         (["stages", "--stage", "teacher"], "NAME=PATH"),
+        (["switch", "--endpoint", "127.0.0.1:1", "--degradation", "1"], "--degradation is the rollout's"),
         (["parity", "--weights", "no/such/folder", "--endpoint", "127.0.0.1:1"], "no/such/folder"),
         (["hgc-bench", "--bench", ".", "--endpoint", "127.0.0.1:1", "--metrics", "VQ"], "--model VQ=PATH"),
     ],

@@ -36,6 +36,17 @@ def test_scripts_that_share_an_opening_give_what_each_gives_alone(small_case: Ca
         assert together[condition.name].starts == alone.starts
 
 
+@pytest.mark.parametrize("degradation", [1, 2])
+def test_passes_are_left_out_of_all_chunks_but_a_segments_first(
+    small_case: Case, student: Student, degradation: int
+) -> None:
+    script = PLAN.switch(small_case, student.geometry, DEFAULT)
+    (full,), (fewer,) = (ReferenceDriver(student, degradation=left).play([script]) for left in (0, degradation))
+    last = script.starts(student.geometry)[2]
+    assert np.array_equal(fewer.frames[:last], full.frames[:last]), "the first chunks of two segments"
+    assert not np.array_equal(fewer.frames[last:], full.frames[last:])
+
+
 def test_the_clips_start_chunks_where_the_script_says(small_case: Case, student: Student) -> None:
     script = PLAN.switch(small_case, student.geometry, DEFAULT)
     (clip,) = ReferenceDriver(student).play([script])

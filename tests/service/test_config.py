@@ -30,6 +30,7 @@ def test_every_field_is_read_from_its_variable() -> None:
             "CHAMELEON_DRAIN_GRACE_S": "0.5",
             "CHAMELEON_ENGINE_GRACE_S": "0",
             "CHAMELEON_IDLE_TIMEOUT_S": "90",
+            "CHAMELEON_DEGRADATION": "1",
             "CHAMELEON_FIRST_MESSAGE_TIMEOUT_S": "2.5",
             "CHAMELEON_GARMENT_BYTES": "2000000",
             "CHAMELEON_MODEL_REPOSITORY": "/models",
@@ -40,7 +41,7 @@ def test_every_field_is_read_from_its_variable() -> None:
     assert (settings.drain_grace_s, settings.model_repository) == (0.5, Path("/models"))
     assert settings.max_sessions_per_tenant == 2
     assert (settings.engine_grace_s, settings.idle_timeout_s, settings.first_message_timeout_s) == (0.0, 90.0, 2.5)
-    assert settings.garment_bytes == 2_000_000
+    assert (settings.garment_bytes, settings.degradation) == (2_000_000, 1)
 
 
 def test_everything_wrong_is_told_at_once_with_its_limit(tmp_path: Path) -> None:

@@ -20,6 +20,7 @@ NAMES = {
     "chameleon_switch_seconds",
     "chameleon_realtime_factor",
     "chameleon_deadline_misses",
+    "chameleon_degraded_chunks",
     "chameleon_cache_slots",
     "chameleon_backpressure_seconds",
     "chameleon_event_loop_lag_seconds",
@@ -112,6 +113,7 @@ def observe_everything(telemetry: Telemetry) -> None:
     telemetry.rejected("SESSION_CAPACITY")
     telemetry.ended(EndReason.STOPPED)
     telemetry.deadline_miss()
+    telemetry.degraded()
     telemetry.backpressure(0.0)
     telemetry.engine_up(True)
     telemetry.sessions({})

@@ -107,13 +107,27 @@ async def test_each_way_a_session_ends(api: Api, reason: str, how: str) -> None:
     await becomes(api, 'chameleon_cache_slots{state="free"}', 4)
 
 
-async def test_a_slow_engine_misses_deadlines_and_falls_below_real_time() -> None:
+async def test_a_slow_engine_misses_deadlines_and_leaves_passes_out() -> None:
     engine = FakeEngine(blocks=4, delays=Delays(pass_s=0.3))  # four passes and a clean one: 1.5 s for 1 s of video
     async with service(engine) as api:
         reader = await interact(api, create_request(**LONG))
         await reader.until_chunks(3)
         await until_more(api, "chameleon_deadline_misses_total", 0)
         await until_more(api, 'chameleon_realtime_factor_bucket{le="1.0"}', 0)
+        await reader.until_chunks(6)
+        levels = [chunk.header.degradation for chunk in reader.chunks]
+        assert levels == sorted(levels)
+        assert (levels[0], levels[-1]) == (0, 2)
+        assert await value(api, "chameleon_degraded_chunks_total") >= sum(level > 0 for level in levels)
+        reader.call.cancel()
+
+
+async def test_without_degradation_a_chunk_is_rather_late() -> None:
+    engine = FakeEngine(blocks=4, delays=Delays(pass_s=0.3))
+    async with service(engine, replace(SETTINGS, degradation=0)) as api:
+        reader = await interact(api, create_request(**LONG))
+        await reader.until_chunks(4)
+        assert {chunk.header.degradation for chunk in reader.chunks} == {0}
         reader.call.cancel()
 
 

@@ -15,14 +15,14 @@ const CREDITS = 3; // chunks under way: the protocol's limit
 const SWITCH_AFTER = 1; // the chunk after whose arrival the garment is switched
 
 const [address, person, garment, other, out, length = "8"] = process.argv.slice(2);
-if (!out) {
+if (!out || !(Number(length) > 0)) {
   console.error("usage: node try-on.mjs ADDRESS PERSON GARMENT OTHER_GARMENT OUT.mp4 [SECONDS]");
   process.exit(2);
 }
 
 const definition = protoLoader.loadSync("fashionchameleon/v1/customization_service.proto", {
   includeDirs: [fileURLToPath(new URL("../../../proto", import.meta.url))],
-  longs: Number,
+  longs: String, // a seed has 64 bits, a Number 53
   enums: String,
   oneofs: true,
   defaults: true,
@@ -35,7 +35,8 @@ const client = new CustomizationService(address, grpc.credentials.createInsecure
 });
 
 const picture = (path) => ({ data: readFileSync(path) });
-const seconds = ({ seconds, nanos }) => seconds + nanos / 1e9;
+const seconds = ({ seconds, nanos }) => Number(seconds) + nanos / 1e9;
+const duration = (value) => ({ seconds: Math.floor(value), nanos: Math.floor((value % 1) * 1e9) });
 
 const since = (start) => (performance.now() - start) / 1000;
 
@@ -52,18 +53,20 @@ function createSession(request) {
 }
 
 async function tryOn() {
+  const [personPicture, garmentPicture, otherPicture] = [person, garment, other].map(picture);
   const began = performance.now();
   const { session, place } = await createSession({
     requestId: randomUUID(),
-    person: picture(person),
-    garment: { picture: picture(garment) },
+    person: personPicture,
+    garment: { picture: garmentPicture },
     prompt: "The person turns slowly.",
     output: { format: "MEDIA_FORMAT_H264_FMP4" },
     pacing: "PACING_MODE_UNPACED",
-    maxDuration: { seconds: Number(length) },
+    maxDuration: duration(Number(length)),
   });
   const summary = { session: session.name, seed: session.seed, chunks: 0, frames: 0, bytes: 0 };
   const file = createWriteStream(out);
+  const written = finished(file);
   const call = client.Interact(place);
   const eventId = randomUUID();
   let asked;
@@ -80,9 +83,9 @@ async function tryOn() {
     summary.frames += header.frameCount;
     summary.timeToFirstFrameSeconds ??= since(began);
     call.write({ credits: { chunks: 1 } }); // the chunk is taken: one more may come
-    if (header.sequence === SWITCH_AFTER) {
+    if (Number(header.sequence) === SWITCH_AFTER) {
       asked = performance.now();
-      call.write({ switchGarment: { eventId, garment: { picture: picture(other) } } });
+      call.write({ switchGarment: { eventId, garment: { picture: otherPicture } } });
     }
     if (header.appliedEventIds.includes(eventId)) summary.switch.firstFrameReceivedSeconds = since(asked);
   };
@@ -100,7 +103,8 @@ async function tryOn() {
     switchAccepted: () => {
       summary.switch = { acceptedSeconds: since(asked) };
     },
-    switchApplied: ({ sequence, firstFrame }) => Object.assign(summary.switch, { sequence, firstFrame }),
+    switchApplied: ({ sequence, firstFrame }) =>
+      Object.assign(summary.switch, { sequence: Number(sequence), firstFrame: Number(firstFrame) }),
     switchRejected: ({ reason, message }) => {
       summary.switch = { rejected: `${reason}: ${message}` };
     },
@@ -113,10 +117,14 @@ async function tryOn() {
   return new Promise((resolve, reject) => {
     call.on("data", ({ event }) => handlers[event.event]?.(event[event.event]));
     call.on("error", reject);
-    call.on("end", () => {
-      file.end();
-      finished(file).then(() => resolve(summary), reject);
-    });
+    call.on("end", () => file.end());
+    written.then(
+      () => resolve(summary),
+      (error) => {
+        call.cancel(); // the session ends after its detach grace
+        reject(error);
+      },
+    );
     call.write({ attach: { name: session.name } });
     call.write({ credits: { chunks: CREDITS } });
   });

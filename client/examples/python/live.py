@@ -32,4 +32,6 @@ async def main(person: Path, *garments: Path, address: str) -> None:
 
 
 if __name__ == "__main__":
+    if len(sys.argv) not in (4, 5):
+        sys.exit(__doc__)
     asyncio.run(main(*map(Path, sys.argv[1:4]), address=next(iter(sys.argv[4:]), "127.0.0.1:50051")))

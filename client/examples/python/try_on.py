@@ -28,4 +28,6 @@ def main(person: Path, garment: Path, other: Path, out: Path, address: str = "12
 
 
 if __name__ == "__main__":
+    if len(sys.argv) not in (5, 6):
+        sys.exit(__doc__)
     main(*map(Path, sys.argv[1:5]), *sys.argv[5:6])

@@ -112,6 +112,7 @@ class Assembly:
             garment=header.garment,
             applied=tuple(event for event in told if event is not None),
             timings=convert.timings(header.timings),
+            degradation=header.degradation,
             format=self.info.format,
             width=self.info.width,
             height=self.info.height,

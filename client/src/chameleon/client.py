@@ -113,13 +113,13 @@ class AsyncChameleon:
         detach_grace_s: float | None = None,
         timeout_s: float | None = None,
     ) -> AsyncIterator[AsyncSession]:
-        """Open a session and attach to it; leaving the block ends it.
+        """Open a session and attach to it; leaving the block ends it, unless another reader was seen to take it over.
 
         Args:
             prompt: what the person does; it does not describe the garment.
             seed: 0 lets the service choose; `session.info.seed` says which.
             jpeg_quality: 1 to 100; 0: the service's.
-            max_duration_s: the session ends after this much video; None: the service's limit.
+            max_duration_s: the session ends with the chunk that completes this much video; None: an hour.
             detach_grace_s: how long the session outlives a broken stream; None: the service's, about a second.
             timeout_s: for the opening, its retries included; None: the client's.
 
@@ -129,8 +129,8 @@ class AsyncChameleon:
         """
         request = pb.CreateSessionRequest(
             request_id=str(uuid.uuid4()),
-            person=await convert.picture(person),
-            garment=await convert.garment_source(garment),
+            person=await convert.picture(person, "person"),
+            garment=await convert.garment_source(garment, "garment"),
             prompt=prompt,
             seed=seed,
             output=pb.Output(format=media_pb2.MediaFormat.Name(format), jpeg_quality=jpeg_quality),
@@ -257,7 +257,9 @@ class AsyncChameleon:
 
     async def _create_garment(self, picture: PictureSource, place: Affinity, display_name: str = "") -> Garment:
         request = garment_service_pb2.CreateGarmentRequest(
-            picture=await convert.picture(picture), display_name=display_name, request_id=str(uuid.uuid4())
+            picture=await convert.picture(picture, "picture"),
+            display_name=display_name,
+            request_id=str(uuid.uuid4()),
         )
         response: garment_service_pb2.CreateGarmentResponse = await self._transport.call(
             self._transport.garments.CreateGarment, request, affinity=place

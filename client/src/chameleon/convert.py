@@ -6,13 +6,17 @@ import asyncio
 from datetime import datetime, timezone
 from pathlib import Path
 
+import grpc
 from fashionchameleon.v1 import customization_service_pb2 as pb
 from fashionchameleon.v1 import garment_service_pb2, media_pb2
 from google.protobuf.duration_pb2 import Duration
 from google.protobuf.timestamp_pb2 import Timestamp
 
 from chameleon import types
+from chameleon.errors import InvalidArgument, Violation
 
+MAX_PICTURE_BYTES = 10 << 20
+"""As the proto says. What is far larger gRPC would refuse to send, with an error that names no field."""
 _NS = 1_000_000_000
 _LONGEST_S = 10_000 * 365.25 * 24 * 3600  # google.protobuf.Duration's limit
 _GARMENT_PREFIX = "garments/"
@@ -110,21 +114,38 @@ def ended(message: pb.Ended) -> types.Ended:
     )
 
 
-async def picture(source: types.PictureSource) -> media_pb2.Picture:
-    """The picture's bytes; a file is read in a thread.
+async def picture(source: types.PictureSource, field: str) -> media_pb2.Picture:
+    """The picture's bytes; a file is read in a thread, and no further than a picture may go.
+
+    Args:
+        field: where it stands in the request, for the error.
 
     Raises:
+        InvalidArgument: it has more bytes than a picture may have.
         OSError: the file cannot be read.
     """
-    data = await asyncio.to_thread(source.read_bytes) if isinstance(source, Path) else source
+    data = await asyncio.to_thread(_read, source) if isinstance(source, Path) else source
+    if len(data) > MAX_PICTURE_BYTES:
+        wrong = Violation(
+            field=f"{field}.data",
+            description=f"the picture has more than {MAX_PICTURE_BYTES:,} bytes, the limit",
+            reason="IMAGE_TOO_LARGE",
+        )
+        raise InvalidArgument(
+            f"{wrong.field}: {wrong.description}",
+            code=grpc.StatusCode.INVALID_ARGUMENT,
+            reason=wrong.reason,
+            violations=(wrong,),
+        )
     return media_pb2.Picture(data=data)
 
 
-async def garment_source(source: types.GarmentSource) -> pb.GarmentSource:
-    """A garment's name, or its picture.
+async def garment_source(source: types.GarmentSource, field: str) -> pb.GarmentSource:
+    """A garment's name, or its picture; see `picture`.
 
     Raises:
         ValueError: a string that is no garment's name.
+        InvalidArgument: the picture has too many bytes.
         OSError: the file cannot be read.
     """
     if isinstance(source, types.Garment):
@@ -133,7 +154,12 @@ async def garment_source(source: types.GarmentSource) -> pb.GarmentSource:
         if not source.startswith(_GARMENT_PREFIX):
             raise ValueError(f"a garment's name begins with {_GARMENT_PREFIX}, got {source!r}; a file is a Path")
         return pb.GarmentSource(garment=source)
-    return pb.GarmentSource(picture=await picture(source))
+    return pb.GarmentSource(picture=await picture(source, f"{field}.picture"))
+
+
+def _read(path: Path) -> bytes:
+    with path.open("rb") as file:
+        return file.read(MAX_PICTURE_BYTES + 1)
 
 
 def _datetime(stamp: Timestamp) -> datetime:

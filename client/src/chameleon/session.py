@@ -15,7 +15,7 @@ from chameleon import convert
 from chameleon.affinity import Affinity
 from chameleon.assembly import Assembly, attach_request
 from chameleon.connection import Connection
-from chameleon.errors import ChameleonError, NotFound, SessionLost, SwitchRejected, switch_rejected
+from chameleon.errors import ChameleonError, NotFound, SessionLost, StreamTakenOver, SwitchRejected, switch_rejected
 from chameleon.playout import Credits, PlayoutClock
 from chameleon.retry import Backoff
 from chameleon.transport import Transport
@@ -87,6 +87,7 @@ class AsyncSession:
 
     def __init__(self, transport: Transport, info: SessionInfo, affinity: Affinity, *, ends_on_exit: bool) -> None:
         self.info = info
+        """As told when the newest stream began; for how it stands now ask `AsyncChameleon.get_session`."""
         self._affinity = affinity
         self.ended: Ended | None = None
         """Set once the iteration is over."""
@@ -137,6 +138,7 @@ class AsyncSession:
 
         Raises:
             SessionLost: the engine lost the session.
+            StreamTakenOver: another reader attached to it; leaving the block does not end it any more.
             ChameleonError: the stream broke and could not be opened again.
             ProtocolError: the service left a chunk out, or mixed them up.
         """
@@ -189,7 +191,7 @@ class AsyncSession:
         """
         request = pb.GarmentSwitch(
             event_id=event_id or str(uuid.uuid4()),
-            garment=await convert.garment_source(garment),
+            garment=await convert.garment_source(garment, "switch_garment.garment"),
             prompt=prompt,
             policy=pb.ReschedulingPolicy.Name(policy or 0),
             not_before=None if not_before_s is None else convert.duration(not_before_s),
@@ -254,6 +256,8 @@ class AsyncSession:
                 return await self._attached().read()
             except ChameleonError as error:
                 self._drop()
+                if isinstance(error, StreamTakenOver):
+                    self._ends_on_exit = False  # it is the other reader's now
                 delay_s = self._backoff.delay_s(error)
                 if delay_s is None:
                     raise
@@ -330,7 +334,7 @@ class AsyncSession:
             rejected = switch_rejected(
                 code=grpc.StatusCode.ABORTED.value[0],
                 reason="SESSION_ENDED",
-                message="the session was left before the switch took effect",
+                message="the session ended, or was left, before the switch took effect",
                 event_id=event_id,
             )
             switch.settle(rejected)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Iterator
-from contextlib import AbstractContextManager, ExitStack, contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager, suppress
 from functools import partial
 from types import TracebackType
 from typing import TypeVar
@@ -127,7 +127,11 @@ class Session:
 
 
 class Chameleon:
-    """See AsyncChameleon, whose arguments it takes. Use it as a context manager, and keep it."""
+    """See AsyncChameleon, whose arguments it takes. Use it as a context manager, and keep it.
+
+    Leaving the block cuts off what still runs on it, a session that was not left included: the service ends that after
+    its detach grace.
+    """
 
     def __init__(
         self,
@@ -154,7 +158,7 @@ class Chameleon:
 
     def __enter__(self) -> Chameleon:
         with ExitStack() as stack:
-            portal = stack.enter_context(start_blocking_portal("asyncio"))
+            portal = stack.enter_context(_running_portal())
             stack.enter_context(portal.wrap_async_context_manager(self._client))
             self._stack = stack.pop_all()
         self._open = portal
@@ -229,6 +233,19 @@ class Chameleon:
 
     def delete_garment(self, name: str) -> None:
         self._portal.call(self._client.delete_garment, name)
+
+
+class _Closed(BaseException):
+    pass
+
+
+@contextmanager
+def _running_portal() -> Iterator[BlockingPortal]:
+    """An event loop in a thread, stopped on leaving. An open session is a task on it, for which anyio would wait, a
+    generator that nobody reads to its end for ever; only behind an exception does it cancel what still runs."""
+    with suppress(_Closed), start_blocking_portal("asyncio") as portal:
+        yield portal
+        raise _Closed
 
 
 @contextmanager

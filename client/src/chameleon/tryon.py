@@ -77,6 +77,7 @@ class TryOnReport:
         time_to_first_frame_s: from the call that opens the session until its first chunk had been received.
         frames_per_second: received after the first chunk, per second; None for one chunk alone.
         realtime_factor: `frames_per_second` over the video's own rate.
+        degraded: chunks that went without some of their denoising passes, so as not to be late.
         video_s: length of the video received.
         wall_s: from the call that opens the session until its last chunk had been received.
         switches: those that the service accepted, in the order they were asked for.
@@ -87,6 +88,7 @@ class TryOnReport:
     end_reason: EndReason
     frames: int
     chunks: int
+    degraded: int
     media_bytes: int
     video_s: float
     wall_s: float
@@ -119,6 +121,7 @@ class _Record:
     frames: int = 0
     first_frames: int = 0
     chunks: int = 0
+    degraded: int = 0
     media_bytes: int = 0
     video_s: float = 0.0
 
@@ -127,6 +130,7 @@ class _Record:
         if not self.chunks:
             self.first_s, self.first_frames = self.last_s, chunk.frame_count
         self.chunks += 1
+        self.degraded += chunk.degradation > 0
         self.frames += chunk.frame_count
         self.media_bytes += len(chunk.data)
         self.video_s = chunk.pts_s + chunk.duration_s
@@ -163,6 +167,7 @@ class _Record:
             end_reason=session.ended.reason,
             frames=self.frames,
             chunks=self.chunks,
+            degraded=self.degraded,
             media_bytes=self.media_bytes,
             video_s=self.video_s,
             wall_s=self.last_s - self.began_s,

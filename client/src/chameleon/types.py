@@ -9,7 +9,19 @@ from enum import IntEnum
 from pathlib import Path
 
 
-class MediaFormat(IntEnum):
+class _WireEnum(IntEnum):
+    """Of the proto, whose enums may grow: a value that a later service tells is kept, as UNRECOGNIZED_<number>."""
+
+    @classmethod
+    def _missing_(cls, value: object) -> _WireEnum | None:
+        if not isinstance(value, int):
+            return None
+        member = int.__new__(cls, value)
+        member._name_, member._value_ = f"UNRECOGNIZED_{value}", value
+        return member
+
+
+class MediaFormat(_WireEnum):
     """How the video travels."""
 
     H264 = 1
@@ -20,7 +32,7 @@ class MediaFormat(IntEnum):
     """8-bit RGB, rows from the top, no padding: height * width * 3 bytes a frame."""
 
 
-class Pacing(IntEnum):
+class Pacing(_WireEnum):
     """How fast the video is made and sent."""
 
     REALTIME = 1
@@ -29,7 +41,7 @@ class Pacing(IntEnum):
     """As fast as engine and reader allow, behind all real-time sessions."""
 
 
-class Policy(IntEnum):
+class Policy(_WireEnum):
     """What a garment switch does to the KV cache; for experiments, the server's default is right otherwise."""
 
     REFRESH = 1
@@ -38,7 +50,7 @@ class Policy(IntEnum):
     KEEP_MOTION = 4
 
 
-class SessionState(IntEnum):
+class SessionState(_WireEnum):
     """Where a session stands."""
 
     OPENING = 1
@@ -48,7 +60,7 @@ class SessionState(IntEnum):
     ENDED = 5
 
 
-class EndReason(IntEnum):
+class EndReason(_WireEnum):
     """Why a session ended."""
 
     STOPPED = 1
@@ -58,7 +70,7 @@ class EndReason(IntEnum):
     LOST = 5
 
 
-class GarmentState(IntEnum):
+class GarmentState(_WireEnum):
     """Whether a garment can be worn."""
 
     ENCODING = 1
@@ -168,6 +180,7 @@ class Chunk:
         first_frame: number of its first frame, counted over the session from 0.
         garment: the garment worn, `garments/{garment}`.
         applied: the switches that take effect with its first frame.
+        degradation: denoising passes that it went without because it would have been late; 0 but on an engine behind.
         init_segment: H264 only, and only with the first chunk received: what a decoder must read before any fragment.
         media: the chunk's bytes; for H264 one fragment.
     """
@@ -181,6 +194,7 @@ class Chunk:
     garment: str
     applied: tuple[SwitchApplied, ...]
     timings: ChunkTimings
+    degradation: int
     format: MediaFormat
     width: int
     height: int

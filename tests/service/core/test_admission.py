@@ -5,6 +5,7 @@ from dataclasses import replace
 import pytest
 
 from contract.schedule import DenoisingSchedule
+from service.core.admission import HEADROOM, Capacity, ChunkCost, capacity
 from service.core.core import Core
 from service.core.errors import ResourceExhausted
 from service.core.events import Pacing, SessionConfig
@@ -40,6 +41,47 @@ def test_blocks_bound_sessions_and_the_refusal_says_when_to_retry() -> None:
         open_sessions(sim, "c")
     assert caught.value.reason == "SESSION_CAPACITY"
     assert caught.value.retry_after_s >= 1.0
+
+
+@pytest.mark.parametrize(("remaining_s", "retry_s"), [(0.2, 1.0), (7.0, 7.0), (3600.0, 30.0)])
+def test_a_refusal_says_when_the_next_session_ends_within_bounds(remaining_s: float, retry_s: float) -> None:
+    room = capacity(
+        pacing=Pacing.REALTIME,
+        slots=4,
+        free=1,
+        realtime_sessions=3,
+        chunk_s=1.0,
+        cost_s=HEADROOM / 3,
+        shortest_remaining_s=remaining_s,
+    )
+    factor = pytest.approx(3 / HEADROOM)
+    assert room == Capacity(available=0, open=3, slots=4, retry_after_s=retry_s, realtime_factor=factor)
+
+
+def test_eight_chunks_of_full_windows_in_a_row_correct_the_start() -> None:
+    cost = ChunkCost(at_start_s=1.0)
+    for _ in range(7):
+        cost.chunk_done(busy_s=0.5, full=True)
+    cost.chunk_done(busy_s=0.1, full=False)
+    for _ in range(7):
+        cost.chunk_done(busy_s=0.5, full=True)
+    assert cost.seconds == 1.0
+    cost.chunk_done(busy_s=0.5, full=True)
+    assert cost.seconds == 0.5
+
+
+def test_of_an_engine_of_which_nothing_is_known_the_first_chunk_counts() -> None:
+    cost = ChunkCost()
+    cost.chunk_done(busy_s=0.3, full=False)
+    cost.chunk_done(busy_s=0.1, full=False)
+    assert cost.seconds == 0.3
+
+
+def test_a_chunk_that_took_longer_than_it_plays_says_that_its_sessions_are_too_many() -> None:
+    cost = ChunkCost(at_start_s=0.2)
+    for _ in range(100):
+        cost.realtime_chunk_too_slow(plays_s=1.0, sessions=2)
+    assert cost.seconds == pytest.approx(0.5)
 
 
 def test_what_a_chunk_costs_bounds_real_time_sessions() -> None:

@@ -21,6 +21,7 @@ from service.core.errors import (
 )
 from service.core.events import (
     ChunkInfo,
+    Cursor,
     Draining,
     Ended,
     EndReason,
@@ -34,7 +35,7 @@ from service.core.events import (
 )
 from service.core.session import ATTACH_GRACE_S
 from service.core.simulation import Simulation, StepTimes
-from service.core.steps import EncodeReference, StepKind
+from service.core.steps import EncodeReference, Step, StepKind
 from service.engine.fake import FAKE_GEOMETRY
 
 CONFIG = SessionConfig(tenant="t", garment="g", prompt="p", seed=1, pacing=Pacing.UNPACED, max_duration_s=10.0)
@@ -42,7 +43,7 @@ CHUNK_S = 1.0
 """The fake geometry: 12 frames at 12 frames per second."""
 
 
-def make_core(blocks: int = 4, **options: int) -> Core:
+def make_core(blocks: int = 4, **options: float) -> Core:
     return Core(geometry=FAKE_GEOMETRY, schedule=DenoisingSchedule(), blocks=blocks, **options)
 
 
@@ -126,6 +127,7 @@ def test_a_switch_takes_effect_at_the_next_chunk_and_the_video_goes_on() -> None
     assert first.applied_event_ids == ("e",)
     assert {chunk.garment for chunk in made[: applied.sequence]} == {"g"}
     assert {chunk.garment for chunk in made[applied.sequence :]} == {"h"}
+    assert [chunk.timings.prefill > 0 for chunk in made] == [chunk.cursor.chunk == 0 for chunk in made]
     assert sim.told["s"].index(applied) + 1 == sim.told["s"].index(first), "told directly before its chunk"
 
 
@@ -193,6 +195,31 @@ def test_a_switch_with_the_default_policy_waits_for_the_last_frame_only() -> Non
 
 
 @pytest.mark.parametrize("policy", Policy)
+def test_a_switch_that_comes_too_late_for_any_chunk_costs_no_pass_and_is_answered(policy: Policy) -> None:
+    sim = Simulation(make_core())
+    open_session(sim, config=replace(CONFIG, max_duration_s=1.0))
+    sim.at(0.3, lambda: request(sim, Switch(event_id="e", garment="h", policy=policy)))
+    sim.run(until_s=0.3)
+    assert sim.core.view("s").generated_s > 1.0, "the last chunk is being denoised"
+    sim.run(until_s=2.0)
+    assert [t.reason for t in sim.told["s"] if isinstance(t, SwitchRejected)] == ["SESSION_ENDED"]
+    assert sim.core.view("s").garment == "g"
+    assert sim.told["s"][-1].reason is EndReason.COMPLETED
+
+
+def test_a_switch_that_has_begun_when_its_session_ends_is_answered() -> None:
+    sim = Simulation(make_core(), times=StepTimes(encode_s=0.5))
+    open_session(sim)
+    sim.at(1.0, lambda: request(sim, Switch(event_id="e", garment="h")))
+    sim.run(until_s=1.5)
+    assert sim.core.view("s").garment == "h"
+    sim.core.end("s", EndReason.STOPPED)
+    sim.run()
+    assert [t.event_id for t in sim.told["s"] if isinstance(t, SwitchRejected)] == ["e"]
+    assert isinstance(sim.told["s"][-1], Ended)
+
+
+@pytest.mark.parametrize("policy", Policy)
 def test_every_policy_streams_on(policy: Policy) -> None:
     sim = Simulation(make_core())
     open_session(sim)
@@ -203,6 +230,25 @@ def test_every_policy_streams_on(policy: Policy) -> None:
     assert_books_balance(sim)
 
 
+@pytest.mark.parametrize("policy", Policy)
+def test_a_switch_that_keeps_history_keeps_the_last_chunk_too(policy: Policy) -> None:
+    """Its clean pass is left out only where it would be withdrawn at once, whatever the session's own policy is."""
+    for own in (Policy.REFRESH, Policy.REFRESH_WITHDRAW):
+        core = make_core()
+        core.open("s", replace(CONFIG, policy=own), now=0.0, created_s=0.0)
+        core.attach("s")
+        core.opened("s", 0.0)
+        kinds: list[StepKind] = []
+        while kinds[-1:] != [StepKind.DECODE]:
+            for step in core.next_steps(0.0):
+                kinds.append(step.kind)
+                if step.last:
+                    core.switch("s", Switch(event_id="e", garment="h", policy=policy), 0.0)
+                    core.switch_ready("s", "e")
+                core.step_done(step, seconds=0.0, queued=0.0, now=0.0)
+        assert (StepKind.COMMIT in kinds) != policy.restarts_video, (own, kinds)
+
+
 def test_the_same_event_id_is_the_same_switch_and_another_switch_under_it_is_refused() -> None:
     sim = Simulation(make_core())
     open_session(sim)
@@ -211,6 +257,44 @@ def test_the_same_event_id_is_the_same_switch_and_another_switch_under_it_is_ref
     assert request(sim, switch) == sim.core.switch("s", switch, sim.now)
     with pytest.raises(AlreadyExists, match="named another switch"):
         sim.core.switch("s", replace(switch, garment="k"), sim.now)
+
+
+def test_a_switch_that_waits_is_remembered_however_many_come_after_it() -> None:
+    sim = Simulation(make_core())
+    open_session(sim)
+    waits = Switch(event_id="waits", garment="h", not_before_s=8.0)
+    sim.core.switch("s", waits, sim.now)
+    for number in range(300):
+        sim.core.switch("s", Switch(event_id=f"e{number}", garment="h"), sim.now)
+        sim.core.switch_failed("s", f"e{number}", reason="GARMENT_NOT_READY", message="no")
+    assert sim.core.knows_switch("s", "waits")
+    assert not sim.core.knows_switch("s", "e0")
+
+
+def test_a_new_reference_waits_for_every_chunk_before_the_switch() -> None:
+    """Two are with the decoder."""
+
+    class Watcher:
+        seen: list[int]
+
+        def step_began(self, step: Step) -> None:
+            if step.kind is StepKind.PREFILL:
+                self.seen.append(step.sequence - len(chunks(sim)))
+
+        def step_ended(self, step: Step) -> None: ...
+
+        def segment_began(self, session_id: str) -> None: ...
+
+        def chunk_sent(self, session_id: str, info: ChunkInfo, late: bool) -> None: ...
+
+    sim = Simulation(make_core(), times=StepTimes(decode_s=1.0))
+    sim.watcher = watcher = Watcher()
+    watcher.seen = []
+    open_session(sim)
+    for at in (2.1, 5.3, 7.7):
+        sim.at(at, lambda at=at: request(sim, Switch(event_id=f"{at}", garment="h")))
+    sim.run()
+    assert watcher.seen == [0] * 4
 
 
 def test_a_switch_whose_garment_fails_is_rejected_and_the_stream_goes_on() -> None:
@@ -235,7 +319,8 @@ def test_real_time_sessions_run_at_most_two_chunks_ahead() -> None:
         at = tenth / 10
         sim.run(until_s=at)
         origin = 0.5  # the first chunk is out by then
-        assert sum(c.duration_s for c in chunks(sim)) <= max(0.0, at - origin) + 2 * CHUNK_S + 2 * CHUNK_S
+        shown_and_two_more = 3 * CHUNK_S
+        assert sum(c.duration_s for c in chunks(sim)) <= max(0.0, at - origin) + shown_and_two_more
     sim.run()
     assert sim.ended_s["s"] == pytest.approx(18.0, abs=1.5), "20 s of video take as long as that, less the lead"
     assert sim.core.late_chunks == 0
@@ -287,6 +372,25 @@ def test_a_paused_session_makes_nothing_until_it_resumes() -> None:
     sim.core.resume("s")
     sim.run()
     assert sim.told["s"][-1].reason is EndReason.COMPLETED
+
+
+def test_what_comes_behind_a_pause_is_not_late() -> None:
+    sim = Simulation(make_core())
+    open_session(sim, config=replace(CONFIG, pacing=Pacing.REALTIME))
+    sim.at(3.0, lambda: sim.core.pause("s"))
+    sim.at(30.0, lambda: sim.core.resume("s"))
+    sim.run()
+    assert sim.told["s"][-1].reason is EndReason.COMPLETED
+    assert sim.core.late_chunks == 0
+
+
+def test_an_opening_session_has_a_place_and_drains_once_it_is_open() -> None:
+    core = make_core()
+    assert core.open("s", CONFIG, now=0.0, created_s=0.0).next == Cursor(segment=0, chunk=0)
+    core.drain(5.0, 0.0)
+    assert core.view("s").state is State.OPENING
+    core.opened("s", 0.0)
+    assert core.view("s").state is State.DRAINING
 
 
 def test_an_opening_session_cannot_pause() -> None:
@@ -352,16 +456,79 @@ def test_an_engine_that_lost_its_memory_or_stays_away_ends_sessions_with_the_rea
         sim = Simulation(make_core())
         open_session(sim)
         sim.run(until_s=1.0)
+        sim.core.pause("s")
+        sim.run(until_s=3.0)  # nothing is in flight
+        sim.now = 3.0
         sim.core.engine_down(sim.now)
         if kept_away:
             sim.run()
-            assert sim.ended_s["s"] == pytest.approx(1.0 + ENGINE_GRACE_S, abs=0.1)
+            assert sim.ended_s["s"] == pytest.approx(3.0 + ENGINE_GRACE_S, abs=0.1)
         else:
             sim.core.engine_up(kept=False)
-            sim.run()
+            sim.run(until_s=4.0)
         ended = sim.told["s"][-1]
         assert ended.reason is EndReason.LOST
         assert ("ENGINE_DOWN" if kept_away else "SESSION_LOST") in ended.message
+        assert_books_balance(sim)
+
+
+def test_a_session_that_was_only_opening_outlives_an_engine_that_lost_its_memory() -> None:
+    sim = Simulation(make_core(), times=StepTimes(encode_s=1.0))
+    open_session(sim)
+    sim.core.engine_down(sim.now)
+    sim.core.engine_up(kept=False)
+    sim.run()
+    assert sim.told["s"][-1].reason is EndReason.COMPLETED
+
+
+def test_the_grace_counts_from_when_the_engine_was_lost_however_often_that_is_told() -> None:
+    sim = Simulation(make_core())
+    open_session(sim)
+    sim.at(1.0, lambda: sim.core.engine_down(sim.now))
+    sim.at(30.0, lambda: sim.core.engine_down(sim.now))
+    sim.run()
+    assert sim.ended_s["s"] == pytest.approx(1.0 + ENGINE_GRACE_S)
+
+
+def test_a_session_that_has_ended_keeps_no_one_out_though_the_engine_still_works_for_it() -> None:
+    """Of the tenant's sessions there may be one, and the engine keeps up with one."""
+    core = make_core(max_sessions_per_tenant=1, chunk_cost_s=0.6)
+    config = replace(CONFIG, pacing=Pacing.REALTIME)
+    core.open("a", config, now=0.0, created_s=0.0)
+    core.opened("a", 0.0)
+    (step,) = core.next_steps(0.0)
+    core.end("a", EndReason.STOPPED)
+    assert core.open("b", config, now=0.0, created_s=0.0).state is State.OPENING
+    core.step_done(step, seconds=0.0, queued=0.0, now=1.0)
+    core.take_effects(1.0)
+    core.check_integrity()
+
+
+def test_a_reader_that_comes_back_finds_its_clock_stopped() -> None:
+    sim = Simulation(make_core())
+    open_session(sim, config=replace(CONFIG, pacing=Pacing.REALTIME, max_duration_s=60.0, detach_grace_s=60.0))
+    sim.run(until_s=5.0)
+    sim.core.detach("s", sim.now)
+    sim.unread.add("s")
+    before = len(chunks(sim))
+    sim.run(until_s=25.0)
+    sim.now = 25.0
+    sim.unread.clear()
+    sim.core.attach("s")
+    for info in chunks(sim)[before:]:
+        sim.core.sent("s", info, sim.now)
+    sim.run(until_s=40.0)
+    assert sim.core.view("s").generated_s > 15.0
+    assert sim.core.late_chunks == 0
+
+
+def test_a_clock_that_was_late_once_starts_anew() -> None:
+    sim = Simulation(make_core())
+    open_session(sim, config=replace(CONFIG, pacing=Pacing.REALTIME, max_duration_s=60.0))
+    sim.at(10.0, lambda: sim.core.engine_down(sim.now))
+    sim.at(20.0, lambda: sim.core.engine_up(kept=True))
+    sim.run(until_s=50.0)
+    assert sim.core.late_chunks == 1
 
 
 def test_draining_refuses_sessions_serves_switches_and_ends_what_is_left() -> None:
@@ -372,6 +539,8 @@ def test_draining_refuses_sessions_serves_switches_and_ends_what_is_left() -> No
     with pytest.raises(Unavailable, match="shutting down"):
         open_session(sim, "t")
     request(sim, Switch(event_id="e", garment="h"))
+    sim.core.resume("s")
+    assert sim.core.view("s").state is State.DRAINING
     sim.run()
     assert Draining(grace_s=5.0) in sim.told["s"]
     assert any(isinstance(t, SwitchApplied) for t in sim.told["s"])

@@ -65,6 +65,22 @@ def test_what_waits_to_be_sent_is_bounded_whatever_is_granted() -> None:
     assert reader.started - reader.sent == MAX_UNSENT
 
 
+def test_the_credits_of_a_stream_end_with_it() -> None:
+    """The next stream grants none, and is paced."""
+    core = Core(geometry=FAKE_GEOMETRY, schedule=DenoisingSchedule(), blocks=1)
+    sim = Simulation(core)
+    config = SessionConfig(tenant="t", garment="g", prompt="p", seed=1, pacing=Pacing.REALTIME, max_duration_s=60.0)
+    core.open("s", config, now=sim.now, created_s=sim.now)
+    core.attach("s")
+    core.grant("s", 1)
+    core.opened("s", sim.now)
+    sim.run(until_s=5.0)
+    assert core.view("s").generated_s < 1.0
+    core.attach("s")
+    sim.run(until_s=15.0)
+    assert core.view("s").generated_s > 9.0
+
+
 def test_a_reader_that_comes_back_has_as_many_chunks_under_way_as_before() -> None:
     """Through the core: the client grants one credit, and the rest once it has what was made without it."""
     core = Core(geometry=FAKE_GEOMETRY, schedule=DenoisingSchedule(), blocks=1)

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from contract.arena_layout import ArenaLayout
+from contract.arena_layout import HEADER_BYTES, ArenaLayout
 from contract.tensors import Manifest
 from service.engine.arena import HostArena, remove_abandoned
 from tests.service.engine.conftest import REPOSITORY
@@ -33,6 +33,31 @@ def test_memory_that_cannot_be_had_is_said_with_its_size(tmp_path: Path) -> None
 
 def nano(blocks: int = 1) -> ArenaLayout:
     return ArenaLayout(geometry=Manifest.read(REPOSITORY).geometry, blocks=blocks)
+
+
+def test_memory_is_its_owners_alone_and_blocks_share_none(tmp_path: Path) -> None:
+    layout = nano(blocks=3)
+    with HostArena(layout, folder=tmp_path) as arena, HostArena(layout, header_only=True, folder=tmp_path) as header:
+        assert {path.stat().st_mode & 0o777 for path in tmp_path.iterdir()} == {0o600}
+        assert (tmp_path / arena.name).stat().st_size == layout.total_bytes
+        assert (tmp_path / header.name).stat().st_size == HEADER_BYTES
+        assert [arena.frames_offset(block) for block in range(3)] == [0, arena.frames_bytes, 2 * arena.frames_bytes]
+        assert arena.frames.size == 3 * arena.frames_bytes
+
+
+def test_frames_that_cannot_be_had_leave_no_arena(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    reserve, reserved = os.posix_fallocate, []
+
+    def once(descriptor: int, offset: int, size: int) -> None:
+        if reserved:
+            raise OSError(28, "No space left on device")
+        reserved.append(size)
+        reserve(descriptor, offset, size)
+
+    monkeypatch.setattr(os, "posix_fallocate", once)
+    with pytest.raises(OSError, match="cannot reserve"):
+        HostArena(nano(), folder=tmp_path)
+    assert not list(tmp_path.iterdir())
 
 
 def test_memory_that_is_still_being_reserved_is_not_abandoned(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -187,6 +187,7 @@ async def test_metrics_tell_what_happened(api: Api) -> None:
         'chameleon_switch_seconds_count{stage="applied"} 1.0',
         'chameleon_switch_seconds_count{stage="sent"} 1.0',
         "chameleon_deadline_misses_total 0.0",
+        "chameleon_degraded_chunks_total 0.0",
         f'chameleon_rpcs_total{{code="INVALID_ARGUMENT",method="/{SERVICES[0]}/GetSession"}} 1.0',
     ):
         assert line in metrics.splitlines(), line

@@ -57,6 +57,9 @@ class Recorder:
     def deadline_miss(self) -> None:
         self.reasons["late"] += 1
 
+    def degraded(self) -> None:
+        self.reasons["degraded"] += 1
+
     def backpressure(self, seconds: float) -> None:
         assert seconds >= 0
 

@@ -174,6 +174,21 @@ async def test_what_is_deleted_meanwhile_can_still_be_worn_by_who_claimed_it(
     assert store.bytes == 0
 
 
+async def test_one_that_gives_up_waiting_does_not_stop_the_encoding_for_others(
+    store: GarmentStore, encoder: Encoder
+) -> None:
+    encoder.may.clear()
+    first, second = [store.claim("t", new(0).id, new(0)) for _ in range(2)]
+    impatient = asyncio.create_task(first.latents())
+    await asyncio.sleep(0)
+    impatient.cancel()
+    await asyncio.wait((impatient,))
+    first.release()
+    encoder.may.set()
+    assert (await second.latents()).nbytes == LATENT_BYTES
+    second.release()
+
+
 async def test_what_nobody_waits_for_is_not_encoded_any_further(store: GarmentStore, encoder: Encoder) -> None:
     encoder.may.clear()
     store.add("t", new(0))

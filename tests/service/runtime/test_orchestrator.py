@@ -29,10 +29,12 @@ from service.core.events import (
     SwitchApplied,
     SwitchRejected,
 )
+from service.core.pacing import MAX_UNSENT
 from service.engine.base import EngineError
 from service.engine.fake import Delays, FakeEngine
 from service.runtime.garments import NewGarment
 from service.runtime.orchestrator import Orchestrator
+from service.runtime.session_data import present
 from service.runtime.stream import Subscription
 from tests.service.runtime.conftest import Recorder, picture, until
 
@@ -115,6 +117,34 @@ async def test_a_switch_shows_the_new_garment_from_its_chunk_on(orchestrator: Or
     assert applied.pts_s >= 1.0
 
 
+@pytest.mark.parametrize("policy", Policy)
+async def test_a_switch_before_the_first_chunk_leaves_each_chunk_the_frames_it_announces(
+    orchestrator: Orchestrator, policy: Policy
+) -> None:
+    session = await open_session(orchestrator)
+    garment = orchestrator.garments.list("t")[0].id
+    await orchestrator.switch_garment("t", session, Switch(event_id="e", garment=garment, policy=policy))
+    made = [e for e in await read(orchestrator.attach("t", session, None)) if isinstance(e, ChunkReady)]
+    assert made[0].info.applied_event_ids == ("e",)
+    assert [len(e.media) for e in made] == [e.info.frame_count * 64 * 64 * 3 for e in made]
+    assert [e.info.frame_count for e in made[:2]] == [9, 12]
+
+
+async def test_the_last_frame_is_kept_for_a_switch_and_latents_no_longer_than_needed(
+    orchestrator: Orchestrator,
+) -> None:
+    session = await open_session(orchestrator, replace(CONFIG, max_duration_s=60.0))
+    subscription = orchestrator.attach("t", session, None)
+    await until(lambda: orchestrator._data[session].log.unread == MAX_UNSENT)
+    data = orchestrator._data[session]
+    newest = data.log.at(data.log.end - 1)
+    assert isinstance(newest, ChunkReady)
+    assert present(data.last_frame).tobytes() == newest.media[-(64 * 64 * 3) :]
+    assert not data.decoding
+    assert not data.frames
+    subscription.close()
+
+
 async def test_a_chunk_is_the_same_whether_or_not_a_switch_follows_it(orchestrator: Orchestrator) -> None:
     plain = media(await read(orchestrator.attach("t", await open_session(orchestrator), None)))
     session = await open_session(orchestrator)
@@ -177,6 +207,34 @@ async def test_the_end_is_forgotten_after_the_grace(orchestrator: Orchestrator) 
     with pytest.raises(FailedPrecondition) as caught:
         orchestrator.attach("t", session, None)
     assert caught.value.reason == "SESSION_ENDED"
+
+
+async def test_chunks_that_a_reader_passes_over_are_not_waited_for(orchestrator: Orchestrator) -> None:
+    """As many lie unread as may, and the next reader begins behind them."""
+    session = await open_session(orchestrator, replace(CONFIG, max_duration_s=60.0))
+    first = orchestrator.attach("t", session, None)
+    await read(first, chunks=1)
+    await until(lambda: orchestrator._data[session].log.unread == MAX_UNSENT)
+    second = orchestrator.attach("t", session, orchestrator.get_session("t", session).next)
+    events = await read(second, chunks=3)
+    assert [e.info.sequence for e in events if isinstance(e, ChunkReady)] == [4, 5, 6]
+    second.close()
+
+
+async def test_a_reader_that_has_the_last_chunk_though_its_stream_broke_gets_the_end(
+    orchestrator: Orchestrator,
+) -> None:
+    session = await open_session(orchestrator, replace(CONFIG, detach_grace_s=60.0))
+    first = orchestrator.attach("t", session, None)
+    await read(first, chunks=5)
+    last = await anext(first)
+    assert isinstance(last, ChunkReady)
+    first.close()
+    behind = replace(last.info.cursor, chunk=last.info.cursor.chunk + 1)
+    started, ended = await read(orchestrator.attach("t", session, behind))
+    assert isinstance(started, Started)
+    assert isinstance(ended, Ended)
+    assert ended.reason is EndReason.COMPLETED
 
 
 async def test_cursors_out_of_reach_are_refused(orchestrator: Orchestrator) -> None:
@@ -289,6 +347,25 @@ async def test_a_prompt_that_comes_with_a_switch_changes_the_frames(orchestrator
     assert orchestrator.list_sessions("t")[0].prompt == "dances"
 
 
+async def test_a_prompt_goes_with_the_switch_that_brought_it_if_a_later_one_overtakes_that(
+    orchestrator: Orchestrator,
+) -> None:
+    session = await open_session(orchestrator, replace(CONFIG, pacing=Pacing.REALTIME, max_duration_s=60.0))
+    subscription = orchestrator.attach("t", session, None)
+    await read(subscription, chunks=3)  # the next one is held back by pacing
+    data, garment = orchestrator._data[session], orchestrator.garments.list("t")[0].id
+    before = data.text
+    await orchestrator.switch_garment("t", session, Switch(event_id="begun", garment=garment, prompt="dances"))
+    await until(lambda: data.text is not before)
+    await orchestrator.switch_garment("t", session, Switch(event_id="later", garment=garment))
+    events = await read(subscription, chunks=1)
+    assert [(e.event_id, e.reason) for e in events if isinstance(e, SwitchRejected)] == [("begun", "SWITCH_SUPERSEDED")]
+    assert [e.event_id for e in events if isinstance(e, SwitchApplied)] == ["later"]
+    assert data.text is before
+    assert orchestrator.get_session("t", session).prompt == CONFIG.prompt
+    subscription.close()
+
+
 async def test_garments_and_sessions_belong_to_their_tenant(orchestrator: Orchestrator) -> None:
     session = await open_session(orchestrator)
     garment = orchestrator.garments.list("t")[0].id
@@ -339,11 +416,30 @@ async def test_draining_ends_with_every_session(orchestrator: Orchestrator) -> N
     subscription = orchestrator.attach("t", session, None)
     await read(subscription, chunks=1)
     orchestrator.begin_drain(0.3)
+    assert not orchestrator._drained.is_set()
     events = await read(subscription)
     async with asyncio.timeout(5):
         await orchestrator.drained()
     assert isinstance(events[-1], Ended)
     assert events[-1].reason is EndReason.DRAINED
+
+
+@pytest.mark.parametrize("busy", [False, True])
+async def test_closing_ends_what_runs_and_waits_for_it(
+    orchestrator: Orchestrator, engine: FakeEngine, busy: bool
+) -> None:
+    engine._delays = Delays(pass_s=0.01, decode_s=0.02)
+    session = await open_session(orchestrator)
+    subscription = orchestrator.attach("t", session, None)
+    await until(lambda: orchestrator._data[session].log.unread == MAX_UNSENT and not orchestrator._tasks._tasks)
+    if busy:
+        await read(subscription, chunks=1)
+    await orchestrator.close()
+    assert not orchestrator._data
+    assert all(engine.is_clear(block) for block in range(4))
+    ended = (await read(subscription))[-1]
+    assert isinstance(ended, Ended)
+    assert ended.reason is EndReason.DRAINED
 
 
 async def test_an_end_is_counted_by_its_reason(orchestrator: Orchestrator, recorder: Recorder) -> None:

@@ -74,3 +74,21 @@ async def test_each_switch_is_measured_from_its_own_time_even_if_the_next_began_
     for clock.now_s, event in zip((8.0, 9.0), chunks, strict=True):
         publisher.sent("s", data, event)
     assert recorder.switches == [("applied", 5.0), ("applied", 2.0), ("sent", 7.0), ("sent", 4.0)]
+
+
+async def test_nothing_follows_the_end(data: SessionData) -> None:
+    """It was told before the chunk's turn came, and while the next one was being encoded."""
+    with ThreadPoolExecutor(1) as threads:
+        publisher = Publisher(observer=Recorder(), tracer=NoTracer(), clock=Clock(), threads=threads)
+        effects = [chunk(number, 0.0, data) for number in range(2)]
+        encode = data.encoder.encode
+
+        def meanwhile(*arguments: object, **options: object) -> object:
+            data.over = True
+            return encode(*arguments, **options)  # type: ignore[arg-type]
+
+        data.encoder.encode = meanwhile  # type: ignore[method-assign, assignment]
+        for effect in effects:
+            await publisher.publish(effect, data)
+    assert data.log.end == 0
+    assert list(data.frames) == [1], "what is not told is not encoded either"

@@ -1,5 +1,8 @@
 """A session's log and its reader, alone."""
 
+import pytest
+
+from service.core.errors import OutOfRange
 from service.core.events import ChunkInfo, ChunkReady, Cursor, Ended, EndReason, Started, Timings
 from service.runtime.stream import StreamLog, Subscription
 
@@ -77,3 +80,37 @@ async def test_a_cursor_where_a_switch_came_instead_begins_at_the_next_chunk() -
     event = await anext(again)
     assert isinstance(event, ChunkReady)
     assert event.info.cursor == cursors[2]
+
+
+async def test_the_newest_chunk_that_is_gone_and_a_segment_that_cannot_come_next_are_out_of_range() -> None:
+    log = StreamLog(Clock())
+    reader = subscribe(log)
+    for number in range(6):
+        log.append(chunk(number))
+    async for event in reader:
+        assert isinstance(event, Started | ChunkReady)
+        if isinstance(event, ChunkReady):
+            reader.sent(event)
+            if event.info.sequence == 5:
+                break
+    for cursor, reason in (
+        (Cursor(segment=0, chunk=1), "CURSOR_EXPIRED"),
+        (Cursor(segment=2, chunk=0), "CURSOR_AHEAD"),
+    ):
+        with pytest.raises(OutOfRange) as caught:
+            subscribe(log, cursor)
+        assert caught.value.reason == reason
+    for cursor in (Cursor(segment=0, chunk=2), Cursor(segment=1, chunk=0)):
+        subscribe(log, cursor)
+
+
+async def test_what_a_stream_writes_after_another_took_over_is_not_sent() -> None:
+    log = StreamLog(Clock())
+    first = subscribe(log)
+    log.append(chunk(0))
+    assert isinstance(await anext(first), Started)
+    event = await anext(first)
+    assert isinstance(event, ChunkReady)
+    subscribe(log)
+    first.sent(event)
+    assert (log.unread, log.next_chunk) == (1, 0)

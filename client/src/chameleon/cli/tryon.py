@@ -15,6 +15,7 @@ from rich.table import Table
 
 from chameleon import tryon
 from chameleon.cli.context import SERVICE_ERROR, Context
+from chameleon.client import AsyncChameleon
 from chameleon.tryon import DEFAULT_PROMPT, PlannedSwitch, SwitchReport, TryOnReport
 from chameleon.types import Chunk, EndReason, GarmentSource, MediaFormat, Pacing, Policy
 
@@ -66,27 +67,30 @@ def try_on(
     first, switches = garment_argument(garment), [switch_argument(text) for text in switch or ()]
     if not out.parent.is_dir():
         raise typer.BadParameter(f"{out.parent} is no directory", param_hint="--out")
-    with _writing(out) as write, _progress(context) as progress:
+    with _progress(context) as progress:
 
-        def on_chunk(chunk: Chunk) -> None:
-            write(chunk.data)
-            progress(chunk)
+        async def work(chameleon: AsyncChameleon) -> TryOnReport:
+            with _writing(out) as write:  # closed in here: a disk that is full may say so only then
 
-        report = context.run(
-            lambda chameleon: tryon.run(
-                chameleon,
-                person=person,
-                garment=first,
-                prompt=prompt,
-                switches=switches,
-                seconds=seconds,
-                seed=seed,
-                format=MediaFormat[format.upper()],
-                pacing=Pacing[pacing.upper()],
-                policy=None if policy is None else Policy[policy.upper().replace("-", "_")],
-                on_chunk=on_chunk,
-            )
-        )
+                def on_chunk(chunk: Chunk) -> None:
+                    write(chunk.data)
+                    progress(chunk)
+
+                return await tryon.run(
+                    chameleon,
+                    person=person,
+                    garment=first,
+                    prompt=prompt,
+                    switches=switches,
+                    seconds=seconds,
+                    seed=seed,
+                    format=MediaFormat[format.upper()],
+                    pacing=Pacing[pacing.upper()],
+                    policy=None if policy is None else Policy[policy.upper().replace("-", "_")],
+                    on_chunk=on_chunk,
+                )
+
+        report = context.run(work)
     context.show({"out": str(out), **_as_dict(report)}, lambda: _summary(report, out))
     if report.end_reason is not EndReason.COMPLETED:
         context.tell(f"the session ended early, {report.end_reason.name.lower()}: the video is not whole")
@@ -142,6 +146,8 @@ def _summary(report: TryOnReport, out: Path) -> Group:
     if report.frames_per_second is not None and report.realtime_factor is not None:
         facts.add_row("frames per second", f"{report.frames_per_second:.1f}")
         facts.add_row("real-time factor", f"{report.realtime_factor:.2f}")
+    if report.degraded:
+        facts.add_row("degraded", f"{report.degraded} of {report.chunks} chunks, which would have been late")
     lines = [_switch_line(number, switch) for number, switch in enumerate(report.switches, 1)]
     if report.switches_too_late:
         lines.append(f"{report.switches_too_late} switches came too late: the session had made all its video")

@@ -25,23 +25,23 @@ _sym_db = _symbol_database.Default()
 from google.protobuf import duration_pb2 as google_dot_protobuf_dot_duration__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1f\x66\x61shionchameleon/v1/media.proto\x12\x13\x66\x61shionchameleon.v1\x1a\x1egoogle/protobuf/duration.proto\"\x17\n\x07Picture\x12\x0c\n\x04\x64\x61ta\x18\x01 \x01(\x0c\"(\n\x06\x43ursor\x12\x0f\n\x07segment\x18\x01 \x01(\r\x12\r\n\x05\x63hunk\x18\x02 \x01(\r\"\xe9\x02\n\x0b\x43hunkHeader\x12\x10\n\x08sequence\x18\x01 \x01(\x04\x12+\n\x06\x63ursor\x18\x02 \x01(\x0b\x32\x1b.fashionchameleon.v1.Cursor\x12&\n\x03pts\x18\x03 \x01(\x0b\x32\x19.google.protobuf.Duration\x12+\n\x08\x64uration\x18\x04 \x01(\x0b\x32\x19.google.protobuf.Duration\x12\x13\n\x0b\x66irst_frame\x18\x05 \x01(\x04\x12\x13\n\x0b\x66rame_count\x18\x06 \x01(\r\x12\x0f\n\x07garment\x18\x07 \x01(\t\x12\x19\n\x11\x61pplied_event_ids\x18\x08 \x03(\t\x12\x13\n\x0bmedia_bytes\x18\t \x01(\x04\x12\x12\n\npart_count\x18\n \x01(\r\x12\x13\n\x0b\x66rame_bytes\x18\x0b \x03(\r\x12\x32\n\x07timings\x18\x0c \x01(\x0b\x32!.fashionchameleon.v1.ChunkTimings\"\x90\x02\n\x0c\x43hunkTimings\x12(\n\x05queue\x18\x01 \x01(\x0b\x32\x19.google.protobuf.Duration\x12)\n\x06\x65ncode\x18\x02 \x01(\x0b\x32\x19.google.protobuf.Duration\x12*\n\x07prefill\x18\x03 \x01(\x0b\x32\x19.google.protobuf.Duration\x12*\n\x07\x64\x65noise\x18\x04 \x01(\x0b\x32\x19.google.protobuf.Duration\x12)\n\x06\x64\x65\x63ode\x18\x05 \x01(\x0b\x32\x19.google.protobuf.Duration\x12(\n\x05media\x18\x06 \x01(\x0b\x32\x19.google.protobuf.Duration\"P\n\tMediaPart\x12\x10\n\x08sequence\x18\x01 \x01(\x04\x12\r\n\x05index\x18\x02 \x01(\r\x12\x14\n\x0cinit_segment\x18\x03 \x01(\x08\x12\x0c\n\x04\x64\x61ta\x18\x04 \x01(\x0c*z\n\x0bMediaFormat\x12\x1c\n\x18MEDIA_FORMAT_UNSPECIFIED\x10\x00\x12\x1a\n\x16MEDIA_FORMAT_H264_FMP4\x10\x01\x12\x15\n\x11MEDIA_FORMAT_JPEG\x10\x02\x12\x1a\n\x16MEDIA_FORMAT_RAW_RGB24\x10\x03\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1f\x66\x61shionchameleon/v1/media.proto\x12\x13\x66\x61shionchameleon.v1\x1a\x1egoogle/protobuf/duration.proto\"\x17\n\x07Picture\x12\x0c\n\x04\x64\x61ta\x18\x01 \x01(\x0c\"(\n\x06\x43ursor\x12\x0f\n\x07segment\x18\x01 \x01(\r\x12\r\n\x05\x63hunk\x18\x02 \x01(\r\"\xfe\x02\n\x0b\x43hunkHeader\x12\x10\n\x08sequence\x18\x01 \x01(\x04\x12+\n\x06\x63ursor\x18\x02 \x01(\x0b\x32\x1b.fashionchameleon.v1.Cursor\x12&\n\x03pts\x18\x03 \x01(\x0b\x32\x19.google.protobuf.Duration\x12+\n\x08\x64uration\x18\x04 \x01(\x0b\x32\x19.google.protobuf.Duration\x12\x13\n\x0b\x66irst_frame\x18\x05 \x01(\x04\x12\x13\n\x0b\x66rame_count\x18\x06 \x01(\r\x12\x0f\n\x07garment\x18\x07 \x01(\t\x12\x19\n\x11\x61pplied_event_ids\x18\x08 \x03(\t\x12\x13\n\x0bmedia_bytes\x18\t \x01(\x04\x12\x12\n\npart_count\x18\n \x01(\r\x12\x13\n\x0b\x66rame_bytes\x18\x0b \x03(\r\x12\x32\n\x07timings\x18\x0c \x01(\x0b\x32!.fashionchameleon.v1.ChunkTimings\x12\x13\n\x0b\x64\x65gradation\x18\r \x01(\r\"\x90\x02\n\x0c\x43hunkTimings\x12(\n\x05queue\x18\x01 \x01(\x0b\x32\x19.google.protobuf.Duration\x12)\n\x06\x65ncode\x18\x02 \x01(\x0b\x32\x19.google.protobuf.Duration\x12*\n\x07prefill\x18\x03 \x01(\x0b\x32\x19.google.protobuf.Duration\x12*\n\x07\x64\x65noise\x18\x04 \x01(\x0b\x32\x19.google.protobuf.Duration\x12)\n\x06\x64\x65\x63ode\x18\x05 \x01(\x0b\x32\x19.google.protobuf.Duration\x12(\n\x05media\x18\x06 \x01(\x0b\x32\x19.google.protobuf.Duration\"P\n\tMediaPart\x12\x10\n\x08sequence\x18\x01 \x01(\x04\x12\r\n\x05index\x18\x02 \x01(\r\x12\x14\n\x0cinit_segment\x18\x03 \x01(\x08\x12\x0c\n\x04\x64\x61ta\x18\x04 \x01(\x0c*z\n\x0bMediaFormat\x12\x1c\n\x18MEDIA_FORMAT_UNSPECIFIED\x10\x00\x12\x1a\n\x16MEDIA_FORMAT_H264_FMP4\x10\x01\x12\x15\n\x11MEDIA_FORMAT_JPEG\x10\x02\x12\x1a\n\x16MEDIA_FORMAT_RAW_RGB24\x10\x03\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'fashionchameleon.v1.media_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_MEDIAFORMAT']._serialized_start=876
-  _globals['_MEDIAFORMAT']._serialized_end=998
+  _globals['_MEDIAFORMAT']._serialized_start=897
+  _globals['_MEDIAFORMAT']._serialized_end=1019
   _globals['_PICTURE']._serialized_start=88
   _globals['_PICTURE']._serialized_end=111
   _globals['_CURSOR']._serialized_start=113
   _globals['_CURSOR']._serialized_end=153
   _globals['_CHUNKHEADER']._serialized_start=156
-  _globals['_CHUNKHEADER']._serialized_end=517
-  _globals['_CHUNKTIMINGS']._serialized_start=520
-  _globals['_CHUNKTIMINGS']._serialized_end=792
-  _globals['_MEDIAPART']._serialized_start=794
-  _globals['_MEDIAPART']._serialized_end=874
+  _globals['_CHUNKHEADER']._serialized_end=538
+  _globals['_CHUNKTIMINGS']._serialized_start=541
+  _globals['_CHUNKTIMINGS']._serialized_end=813
+  _globals['_MEDIAPART']._serialized_start=815
+  _globals['_MEDIAPART']._serialized_end=895
 # @@protoc_insertion_point(module_scope)

@@ -36,7 +36,7 @@ class Cursor(_message.Message):
     def __init__(self, segment: _Optional[int] = ..., chunk: _Optional[int] = ...) -> None: ...
 
 class ChunkHeader(_message.Message):
-    __slots__ = ("sequence", "cursor", "pts", "duration", "first_frame", "frame_count", "garment", "applied_event_ids", "media_bytes", "part_count", "frame_bytes", "timings")
+    __slots__ = ("sequence", "cursor", "pts", "duration", "first_frame", "frame_count", "garment", "applied_event_ids", "media_bytes", "part_count", "frame_bytes", "timings", "degradation")
     SEQUENCE_FIELD_NUMBER: _ClassVar[int]
     CURSOR_FIELD_NUMBER: _ClassVar[int]
     PTS_FIELD_NUMBER: _ClassVar[int]
@@ -49,6 +49,7 @@ class ChunkHeader(_message.Message):
     PART_COUNT_FIELD_NUMBER: _ClassVar[int]
     FRAME_BYTES_FIELD_NUMBER: _ClassVar[int]
     TIMINGS_FIELD_NUMBER: _ClassVar[int]
+    DEGRADATION_FIELD_NUMBER: _ClassVar[int]
     sequence: int
     cursor: Cursor
     pts: _duration_pb2.Duration
@@ -61,7 +62,8 @@ class ChunkHeader(_message.Message):
     part_count: int
     frame_bytes: _containers.RepeatedScalarFieldContainer[int]
     timings: ChunkTimings
-    def __init__(self, sequence: _Optional[int] = ..., cursor: _Optional[_Union[Cursor, _Mapping]] = ..., pts: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ..., duration: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ..., first_frame: _Optional[int] = ..., frame_count: _Optional[int] = ..., garment: _Optional[str] = ..., applied_event_ids: _Optional[_Iterable[str]] = ..., media_bytes: _Optional[int] = ..., part_count: _Optional[int] = ..., frame_bytes: _Optional[_Iterable[int]] = ..., timings: _Optional[_Union[ChunkTimings, _Mapping]] = ...) -> None: ...
+    degradation: int
+    def __init__(self, sequence: _Optional[int] = ..., cursor: _Optional[_Union[Cursor, _Mapping]] = ..., pts: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ..., duration: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ..., first_frame: _Optional[int] = ..., frame_count: _Optional[int] = ..., garment: _Optional[str] = ..., applied_event_ids: _Optional[_Iterable[str]] = ..., media_bytes: _Optional[int] = ..., part_count: _Optional[int] = ..., frame_bytes: _Optional[_Iterable[int]] = ..., timings: _Optional[_Union[ChunkTimings, _Mapping]] = ..., degradation: _Optional[int] = ...) -> None: ...
 
 class ChunkTimings(_message.Message):
     __slots__ = ("queue", "encode", "prefill", "denoise", "decode", "media")
