@@ -31,6 +31,13 @@ class Values:
         if self._sum is not None:
             self._sum += value
 
+    def add_lag(self, lag_s: float, every_s: float) -> None:
+        """How late something ran that is due every `every_s`, and with it what was due meanwhile: a stall delays all of
+        that, but the first alone meets it, so that one value would leave out the rest (coordinated omission)."""
+        self.add(lag_s)
+        while (lag_s := lag_s - every_s) > 0:
+            self.add(lag_s)
+
     def add_all(self, other: Values) -> None:
         self._held.add(other._held)
         self._sum = None if self._sum is None or other._sum is None else self._sum + other._sum

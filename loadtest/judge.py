@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from itertools import pairwise
+from itertools import pairwise, zip_longest
 
 from loadtest.measures import Measure
 from loadtest.objectives import SessionLimits
@@ -133,6 +133,20 @@ def _broken(
     for switch in record.switches:
         if fault := switch_fault(switch):
             yield Broken(name="switch_refused", text=fault)
+    limit = limits.switch_displayed_s
+    if limit is not None and playback is not None and record.behaviour not in OWN_FAULT:
+        for waited_s in _waited_in_vain_s(record, playback):
+            if waited_s > limit:
+                yield Broken(name=Measure.SWITCH_DISPLAYED, text=f"not shown within {waited_s:.3f}, {limit:g} allowed")
+
+
+def _waited_in_vain_s(record: SessionRecord, playback: Playback) -> Iterator[float]:
+    """Of each switch that was never shown, through nobody's refusal: until the viewer wished for another garment or the
+    video was over. Such a switch has no latency, and without this the slowest would be missing among the values."""
+    for switch, later in zip_longest(record.switches, record.switches[1:]):
+        if switch.pts_s is None and switch_fault(switch) is None:
+            until_s = playback.ended_s if later is None else min(later.due_s, playback.ended_s)
+            yield until_s - switch.due_s
 
 
 def switch_fault(switch: SwitchRecord) -> str | None:

@@ -131,6 +131,11 @@ class ProcessState(Model):
     descriptors: int
     threads: int
     shared_memory_bytes: int
+    descriptor_kinds: dict[str, int] = Field(
+        default={}, description="`process: kind` -> descriptors; kind: socket, pipe, eventfd, ..., or a file's folder"
+    )
+    thread_names: dict[str, int] = Field(default={}, description="`process: name` -> threads, by the system's names")
+    shared_memory_files: dict[str, int] = Field(default={}, description="file in /dev/shm -> bytes")
 
 
 class Machine(Model):

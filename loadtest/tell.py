@@ -9,6 +9,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from loadtest.compare import Change, Compared
+from loadtest.grown import grown
 from loadtest.measures import Figure, Measure
 from loadtest.report import RunReport
 from loadtest.search import SearchReport
@@ -47,6 +48,9 @@ def tell(report: RunReport, console: Console) -> None:
         value = "nothing was measured" if verdict.value is None else f"{verdict.value:.6g}"
         mark = "[green]held[/green]" if verdict.held else "[red]missed[/red]"
         console.print(f"{mark}  {escape(verdict.text)}: {value}", highlight=False, soft_wrap=True)
+    for more in () if report.process is None else grown(report.process):
+        said = f"more {more.what} than before: {more.name}, {more.after} in place of {more.before}"
+        console.print(escape(said), highlight=False, soft_wrap=True)
     for reason in report.generator.reasons:
         console.print(f"[red]invalid:[/red] {escape(reason)}", highlight=False, soft_wrap=True)
     if report.aborted is not None:

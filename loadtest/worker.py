@@ -149,7 +149,7 @@ class Worker:
             await asyncio.sleep(LAG_SAMPLE_S)  # its lateness is what is measured
             lag_s = max(0.0, self._now() - due_s)
             if due_s >= 0:
-                self._lag.add(lag_s)
+                self._lag.add_lag(lag_s, LAG_SAMPLE_S)
                 self._worst_lag_s = max(self._worst_lag_s, lag_s)
             if self._now() - ticked_s >= TICK_S:
                 ticked_s = self._now()

@@ -142,6 +142,8 @@ class HorizontalPodAutoscaler:
         return max(before + max(pace.pods, math.ceil(before * pace.percent / 100.0)), self._deployment.replicas)
 
     def _least(self, now: float) -> int:
+        """The same downwards. Kubernetes rounds what is left down."""
         pace = self._settings.down
         before = next(size for at_s, size in self._sizes if at_s >= now - pace.period_s)
-        return min(before - max(pace.pods, math.floor(before * pace.percent / 100.0)), self._deployment.replicas)
+        left = math.floor(round(before * (1.0 - pace.percent / 100.0), 6))
+        return min(before - pace.pods, left, self._deployment.replicas)

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import random
-from collections import deque
-from collections.abc import Callable
+from collections import Counter, deque
+from collections.abc import Callable, Iterable
 
 from simulation.clock import Clock
 from simulation.fleet_pod import FleetPod
@@ -44,6 +44,12 @@ class Cluster:
     @property
     def up(self) -> list[Node]:
         return list(self._up.values())
+
+    def beside(self, pods: Iterable[FleetPod]) -> dict[int, int]:
+        """Pod number -> how many of these pods are on its node, itself included; 0 without a node."""
+        places = {pod.number: self._where.get(pod.number) for pod in pods}
+        counts = Counter(places.values())
+        return {number: 0 if node is None else counts[node] for number, node in places.items()}
 
     def paid_node_s(self) -> float:
         self._account()

@@ -86,6 +86,7 @@ def _at(profile: EngineProfile, demand: Demand, sessions: int, *, switch_limit_s
         schedule=profile.schedule(),
         blocks=2 * sessions,
         chunk_cost_s=profile.chunk_cost_s,
+        degradation=0,  # as in ExactBackend
     )
     pod = ExactPod(profile, core, switch_limit_s=switch_limit_s)
     viewers, rng = _viewers(demand, seed), random.Random(f"{seed} curve")

@@ -107,14 +107,17 @@ class Deployment:
             self.reconcile()
 
     def _remove(self, among: list[FleetPod], count: int) -> None:
-        """As the ReplicaSet does: those that do not serve yet first; then the newest, or the emptiest."""
+        """As the ReplicaSet does: first those without a node, or that do not serve yet; then by deletion cost, if pods
+        have one; then those with the most others on their node; then the newest."""
         if count <= 0:
             return
-        if self._victims == "newest":
-            among.sort(key=lambda pod: (pod.state is PodState.READY, -pod.ready_s, -pod.number))
-        else:
-            among.sort(key=lambda pod: (pod.state is PodState.READY, len(pod.stays), -pod.ready_s, -pod.number))
-        for pod in among[:count]:
+        beside = self.cluster.beside(self.pods.values())
+
+        def rank(pod: FleetPod) -> tuple[float, ...]:
+            cost = len(pod.stays) if self._victims == "emptiest" else 0
+            return pod.state.value, cost, -beside[pod.number], -pod.ready_s, -pod.number
+
+        for pod in sorted(among, key=rank)[:count]:
             self._end(pod)
 
     def _end(self, pod: FleetPod) -> None:

@@ -150,7 +150,13 @@ class ExactBackend:
 
     def pod(self) -> ExactPod:
         geometry, schedule = self._profile.geometry(), self._profile.schedule()
-        core = Core(geometry=geometry, schedule=schedule, blocks=self._blocks, chunk_cost_s=self._profile.chunk_cost_s)
+        core = Core(
+            geometry=geometry,
+            schedule=schedule,
+            blocks=self._blocks,
+            chunk_cost_s=self._profile.chunk_cost_s,
+            degradation=0,  # a fleet is sized for chunks with all their passes; an overload should show
+        )
         pod = ExactPod(self._profile, core, switch_limit_s=self._switch_limit_s)
         self._pods.append(pod)
         return pod

@@ -19,7 +19,9 @@ from pydantic import (
 from simulation.profile import Closed, EngineProfile
 
 Model = TypeVar("Model", bound=Closed)
-Victims = Literal["newest", "emptiest"]
+Victims = Literal["by_node", "emptiest"]
+"""Of the pods that serve: those with the most others on their node, or those with the fewest sessions, as a controller
+could have it that sets `controller.kubernetes.io/pod-deletion-cost`."""
 Share = Annotated[float, Field(gt=0.0, le=1.0)]
 
 
@@ -127,7 +129,7 @@ class Autoscaler(Closed):
     down_window_s: NonNegativeFloat = 600.0
     least_pods: PositiveInt
     most_pods: PositiveInt
-    victims: Victims = Field(default="newest", description="which pods a scale-down takes")
+    victims: Victims = Field(default="by_node", description="which pods a scale-down takes")
 
 
 class Policy(Closed):

@@ -61,7 +61,7 @@ def _variable(label: str) -> dashboard.QueryVariable:
 
 def _stat(chart: Chart, *, width: int) -> stat.Panel:
     panel = stat.Panel().title(chart.title).unit(chart.unit).datasource(_SOURCE).span(width).height(_HEIGHT // 2)
-    return panel.with_target(prometheus.Dataquery().expr(chart.queries[0].expr).instant())
+    return panel.with_target(prometheus.Dataquery().expr(chart.queries[0].expr).instant().ref_id("A"))
 
 
 def _time_series(chart: Chart, *, width: int) -> timeseries.Panel:

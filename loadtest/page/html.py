@@ -11,6 +11,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 from matplotlib.figure import Figure
 
+from loadtest.grown import grown
 from loadtest.judge import Judged
 from loadtest.measures import Figure as RunFigure
 from loadtest.measures import Measure
@@ -67,6 +68,7 @@ def render(report: RunReport, sessions: Sequence[Judged]) -> str:
         seconds=_seconds,
         groups=[entry for entry in report.groups if entry.measures or entry.counts.due],
         server=_server(report),
+        grown=() if report.process is None else grown(report.process),
         number=_number,
     )
     return page

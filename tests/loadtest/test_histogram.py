@@ -43,6 +43,16 @@ def test_no_values_have_no_percentiles() -> None:
     assert Values().percentiles((50, 99)) == [0.0, 0.0]
 
 
+def test_a_stall_counts_for_all_the_time_it_took() -> None:
+    """A second of a minute, looked at every 20 ms: by one value of 2950 the 99th percentile would not know of it."""
+    lag = Values()
+    for late_s in [0.0] * 2950 + [1.0]:
+        lag.add_lag(late_s, 0.02)
+    assert lag.count == 3000
+    assert lag.percentile(99) == pytest.approx(0.4, abs=0.03)
+    assert lag.high == pytest.approx(1.0, rel=1e-3)
+
+
 @pytest.mark.parametrize("value", [-0.1, 1e6, float("nan")])
 def test_a_value_outside_the_range_is_refused(value: float) -> None:
     with pytest.raises(ValueError, match="must lie in"):

@@ -60,6 +60,11 @@ def test_a_broken_limit_spoils_a_session(changes: dict[str, Any], names: set[str
     assert not session.good
 
 
+def test_lateness_counts_on_a_schedule_that_begins_with_the_first_chunk() -> None:
+    session = judged(chunk_pts_s=(4.0, 5.0, 6.0), chunk_received_s=(10.5, 11.75, 12.5))
+    assert session.values[Measure.CHUNK_LATENESS] == pytest.approx((0, 0.25, 0))
+
+
 def test_a_session_that_failed_is_not_good_though_it_kept_every_limit() -> None:
     session = judged(outcome=Outcome.FAILED)
     assert not session.broken
@@ -88,8 +93,27 @@ def test_a_displayed_switch_waits_for_what_the_player_still_holds() -> None:
     ("reason", "good"), [("SWITCH_SUPERSEDED", True), ("SESSION_ENDED", True), ("GARMENT_NOT_FOUND", False)]
 )
 def test_a_refused_switch_spoils_a_session_unless_a_later_one_won(reason: str, good: bool) -> None:
-    switch = SwitchRecord(due_s=11.0, sent_s=11.0, refused=reason)
+    switch = SwitchRecord(due_s=12.0, sent_s=12.0, refused=reason)
     assert judged(switches=(switch,)).good is good
+
+
+@pytest.mark.parametrize("reason", ["SESSION_ENDED", None])
+@pytest.mark.parametrize(("limit_s", "good"), [(2, False), (3, True)])
+def test_a_switch_that_is_never_shown_was_waited_for_until_the_end_of_the_video(
+    reason: str | None, limit_s: float, good: bool
+) -> None:
+    """It has no latency to break the limit with: the slowest would be the ones that count for nothing."""
+    switch = SwitchRecord(due_s=11.0, sent_s=11.0, acknowledged_s=11.1, applied_s=None, refused=reason)
+    session = judged({"switch_displayed_s": limit_s}, switches=(switch,))  # the last chunk plays from 12.5 to 13.5
+    assert session.good is good
+    assert Measure.SWITCH_DISPLAYED not in session.values
+
+
+@pytest.mark.parametrize(("again_s", "good"), [(12.9, True), (13.2, False)])
+def test_a_superseded_switch_was_waited_for_until_the_next(again_s: float, good: bool) -> None:
+    first = SwitchRecord(due_s=11.0, sent_s=11.0, refused="SWITCH_SUPERSEDED")
+    again = SwitchRecord(due_s=again_s, sent_s=again_s, refused="SESSION_ENDED")
+    assert judged({"switch_displayed_s": 2}, switches=(first, again)).good is good
 
 
 def test_a_slow_readers_own_stalls_are_not_held_against_the_service() -> None:
@@ -102,6 +126,7 @@ def test_a_slow_readers_own_stalls_are_not_held_against_the_service() -> None:
 def test_a_rejection_has_one_value_the_time_until_the_answer() -> None:
     session = judged(
         outcome=Outcome.REJECTED,
+        began_s=10.01,
         opened_s=None,
         ended_s=10.02,
         chunk_received_s=(),

@@ -23,10 +23,10 @@ def test_it_starts_once_its_buffer_is_full() -> None:
 
 
 def test_a_late_chunk_stalls_it_until_the_buffer_is_filled_again() -> None:
-    playback = play([0.0, 3.0, 3.5], [1.0, 1.0, 1.0], start_buffer_s=1.0, resume_buffer_s=2.0)
+    playback = play([10.0, 13.0, 13.5], [1.0, 1.0, 1.0], start_buffer_s=1.0, resume_buffer_s=2.0)
     assert playback is not None
-    assert playback.stalls == (Stall(at_s=1.0, length_s=2.5),)
-    assert playback.shown_s == (0.0, 3.5, 4.5)
+    assert playback.stalls == (Stall(at_s=11.0, length_s=2.5),)
+    assert playback.shown_s == (10.0, 13.5, 14.5)
     assert playback.rebuffer_ratio == pytest.approx(2.5 / 5.5)
 
 

@@ -100,6 +100,7 @@ def test_down_waits_for_its_window_then_goes_by_a_tenth_in_five_minutes() -> Non
     assert scaled(policy, replicas=100, pods=100, sessions=20, seconds=600) == 100
     assert scaled(policy, replicas=100, pods=100, sessions=20, seconds=720) == 90
     assert scaled(policy, replicas=100, pods=100, sessions=20, seconds=1100) == 81
+    assert scaled(policy, replicas=15, pods=15, sessions=3, seconds=720) == 13, "what is left, 13.5, is rounded down"
 
 
 def test_a_fixed_number_of_pods_stays() -> None:

@@ -124,6 +124,13 @@ def gpus(overlay_name: str) -> int:
     return PODS_OF_A_NODE * int(given.get("--max-nodes") or given["--max-count"])
 
 
+def test_a_pool_begins_without_a_node_and_lies_in_one_zone() -> None:
+    """gcloud and az make three where they are not told, gcloud as many in each of a regional cluster's zones."""
+    gke, aks = flags("gke-h200"), flags("aks-h200")
+    assert (gke["--num-nodes"], aks["--node-count"]) == ("0", "0")
+    assert gke["--node-locations"] == "$ZONE"
+
+
 @pytest.mark.parametrize("name", ["eks-h200", "aks-h200"])
 def test_a_node_has_longer_than_its_eight_pods_need_to_go(name: str) -> None:
     """Evicted in rounds: the next begins once the pods in place of the last are ready; start-up probes bound that.

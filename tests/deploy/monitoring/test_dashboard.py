@@ -21,6 +21,14 @@ def test_grafanas_own_model_reads_it() -> None:
     assert len(read.panels) == 1 + len(NOW) + sum(1 + len(charts) for charts in ROWS.values())
 
 
+def test_the_queries_of_a_panel_have_names_of_their_own() -> None:
+    """Grafana finds an answer by its query's refId."""
+    for panel in BOARD["panels"]:
+        names = [target["refId"] for target in panel.get("targets", [])]
+        assert all(names)
+        assert len(set(names)) == len(names)
+
+
 def test_panels_have_numbers_of_their_own_and_do_not_overlap() -> None:
     panels = BOARD["panels"]
     assert len({panel["id"] for panel in panels}) == len(panels)
