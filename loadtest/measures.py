@@ -55,6 +55,8 @@ class Figure(StrEnum):
     """Sessions that were neither turned away nor went to their end, of all that were due."""
     GOODPUT = "goodput_video_s_per_s"
     """Seconds of video that good sessions received in the measured time, for each second of it."""
+    DEGRADED_RATIO = "degraded_ratio"
+    """Chunks that went without some of their denoising passes, of all that were received."""
     RESIDENT_GROWTH = "resident_growth_bytes"
     """Resident memory of the watched process and its children: after the run less before."""
     DESCRIPTOR_GROWTH = "descriptor_growth"
@@ -69,5 +71,11 @@ class Figure(StrEnum):
         return self in (Figure.GOOD_RATIO, Figure.GOODPUT)
 
 
-GROUP_FIGURES = (Figure.GOOD_RATIO, Figure.REJECTED_RATIO, Figure.FAILED_RATIO, Figure.GOODPUT)
+GROUP_FIGURES = (
+    Figure.GOOD_RATIO,
+    Figure.REJECTED_RATIO,
+    Figure.FAILED_RATIO,
+    Figure.GOODPUT,
+    Figure.DEGRADED_RATIO,
+)
 """Those that a part of a run's sessions has too."""

@@ -45,6 +45,7 @@ class Notes:
         self.chunk_received_s: list[float] = []
         self.chunk_pts_s: list[float] = []
         self.chunk_duration_s: list[float] = []
+        self.degraded_chunks = 0
         self.media_bytes = 0
         self.switches: dict[str, SwitchNotes] = {}
         """By event id."""
@@ -60,6 +61,7 @@ class Notes:
         self.chunk_received_s.append(round(at_s, _DIGITS))
         self.chunk_pts_s.append(round(chunk.pts_s, _DIGITS))
         self.chunk_duration_s.append(round(chunk.duration_s, _DIGITS))
+        self.degraded_chunks += chunk.degradation > 0
         self.media_bytes += len(chunk.init_segment) + len(chunk.media)
         for applied in chunk.applied:
             if (switch := self.switches.get(applied.event_id)) is not None:
@@ -83,6 +85,7 @@ class Notes:
             chunk_received_s=tuple(self.chunk_received_s),
             chunk_pts_s=tuple(self.chunk_pts_s),
             chunk_duration_s=tuple(self.chunk_duration_s),
+            degraded_chunks=self.degraded_chunks,
             media_bytes=self.media_bytes,
             switches=tuple(switch.record() for switch in self.switches.values()),
             cuts_s=tuple(round(cut_s, _DIGITS) for cut_s in self.cuts_s),

@@ -58,6 +58,8 @@ class SessionRecord:
     chunk_received_s: tuple[float, ...] = ()
     chunk_pts_s: tuple[float, ...] = ()
     chunk_duration_s: tuple[float, ...] = ()
+    degraded_chunks: int = 0
+    """Those that went without some of their denoising passes."""
     media_bytes: int = 0
     switches: tuple[SwitchRecord, ...] = ()
     cuts_s: tuple[float, ...] = ()

@@ -85,6 +85,7 @@ def _groups(scenario: Scenario, counted: list[Judged], due: Sequence[tuple[float
             counts = _counts(members, max(due_count, len(members)))
             until = min(until_s, scenario.duration_s, wall_s)
             figures = _figures(counts, goodput(_of_kind(counted, kind), from_s=from_s, until_s=until))
+            figures[Figure.DEGRADED_RATIO] = _degraded(members)
             groups.append(Group(kind=kind, window=window, counts=counts, figures=figures, measures=_measures(members)))
     return groups
 
@@ -124,6 +125,11 @@ def _figures(counts: Counts, good_video_s_per_s: float | None) -> dict[Figure, f
         figures[Figure.FAILED_RATIO] = (counts.failed + counts.unfinished + counts.never_begun) / counts.due
     figures[Figure.GOODPUT] = good_video_s_per_s
     return figures
+
+
+def _degraded(members: list[Judged]) -> float | None:
+    chunks = sum(len(session.record.chunk_received_s) for session in members)
+    return sum(session.record.degraded_chunks for session in members) / chunks if chunks else None
 
 
 def _growth(observed: Observed) -> dict[Figure, float | None]:

@@ -36,6 +36,8 @@ def tell(report: RunReport, console: Console) -> None:
         highlight=False,
         soft_wrap=True,
     )
+    if degraded := report.figures[Figure.DEGRADED_RATIO]:
+        console.print(f"{degraded:.1%} of the chunks went without some of their passes", highlight=False)
     table = Table(box=None, pad_edge=False)
     for column in ("measure", "p50", "p95", "p99", "worst 5 %", "count"):
         table.add_column(column, justify="left" if column == "measure" else "right")

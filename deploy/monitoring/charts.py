@@ -142,6 +142,13 @@ SESSION_ROW = (
         limit=0.05,
     ),
     Chart(
+        title="Chunks without all their passes",
+        unit="percentunit",
+        explanation="Left out so as not to be late: the engine is slower than admission measured it.",
+        queries=(Query(expr=_series("chameleon:degraded_chunks:ratio_rate5m"), legend="{{namespace}} {{job}}"),),
+        limit=0.1,
+    ),
+    Chart(
         title="Finished chunks' wait for their reader",
         unit="s",
         queries=_quantiles("chameleon_backpressure_seconds", 0.5, 0.95),

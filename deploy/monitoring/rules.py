@@ -62,6 +62,10 @@ def _fleet() -> tuple[Rule, ...]:
             f"{rate('chameleon_deadline_misses_total', '5m')}\n/\n"
             + rate('chameleon_stage_seconds_count{stage="send"}', "5m"),
         ),
+        _record(
+            "chameleon:degraded_chunks:ratio_rate5m",
+            f"{rate('chameleon_degraded_chunks_total', '5m')}\n/\n{rate('chameleon_chunk_seconds_count', '5m')}",
+        ),
     )
 
 
@@ -144,6 +148,14 @@ def _causes() -> tuple[Rule, ...]:
             severity="ticket",
             summary="More than one chunk in twenty comes after its playing time",
             description="{{ $value | humanizePercentage }} of the chunks written: viewers see the video stall.",
+        ),
+        _alert(
+            "ChameleonChunksDegraded",
+            "chameleon:degraded_chunks:ratio_rate5m > 0.1",
+            for_="30m",
+            severity="ticket",
+            summary="For half an hour more than one chunk in ten went without some of its denoising passes",
+            description="{{ $value | humanizePercentage }} of the chunks: the engine is slower than admission saw it.",
         ),
         _alert(
             "ChameleonEventLoopLag",

@@ -77,6 +77,11 @@ def test_goodput_counts_video_of_good_sessions_within_the_run_only() -> None:
     assert report_of(record(), late, failed).figures[Figure.GOODPUT] == pytest.approx((3 + 2) / 20)
 
 
+def test_chunks_without_all_their_passes_are_told_of_all_that_came() -> None:
+    assert report_of(record(), record(degraded_chunks=2)).figures[Figure.DEGRADED_RATIO] == pytest.approx(2 / 6)
+    assert report_of(rejected()).figures[Figure.DEGRADED_RATIO] is None
+
+
 def test_sessions_due_in_warm_up_are_shown_but_not_judged() -> None:
     report, judged = summarise(observed(record(due_s=1.0), record(), wanted={"warmup_s": 5}))
     assert len(judged) == 2
