@@ -37,6 +37,14 @@ def test_a_slower_run_is_worse_and_a_faster_one_better() -> None:
     assert found(run(), run(slower=0.6, seed=2), "time_to_first_frame_s p95").change is Change.BETTER
 
 
+def test_what_is_within_the_tolerance_is_the_same() -> None:
+    name = "time_to_first_frame_s p95"
+    rows = compare(run(sessions=3000), run(slower=1.08, sessions=3000), Tolerance(share=0.1))
+    assert next(row for row in rows if row.group == "all" and row.name == name).change is Change.SAME
+    rows = compare(run(sessions=3000), run(slower=1.08, sessions=3000), Tolerance(share=0.05))
+    assert next(row for row in rows if row.group == "all" and row.name == name).change is Change.WORSE
+
+
 def test_few_sessions_leave_it_open() -> None:
     assert found(run(sessions=8), run(slower=1.4, sessions=8), "time_to_first_frame_s p95").change is Change.UNSURE
 

@@ -1,5 +1,6 @@
 """Scenarios: what is wrong is told whole, field by field, with the limit."""
 
+import statistics
 from pathlib import Path
 from typing import Any
 
@@ -94,6 +95,18 @@ def test_a_plan_is_the_same_for_the_same_seed(tmp_path: Path) -> None:
     }
     assert open_loop(scenario(**random_kind)) == open_loop(scenario(**random_kind))
     assert open_loop(scenario(**random_kind)) != open_loop(scenario(**random_kind, seed=4))
+
+
+def test_lengths_have_their_median_and_random_switches_their_mean_interval() -> None:
+    random_kind = {
+        "kinds__0__arrivals": {"process": "constant", "rate_per_s": 10},
+        "kinds__0__switches": {"when": "random", "mean_interval_s": 0.5},
+        "kinds__0__length": {"distribution": "lognormal", "median_s": 4, "sigma": 0.6, "at_most_s": 60},
+    }
+    sessions = [seat[0] for seat in open_loop(scenario(duration_s=200, **random_kind))]
+    assert statistics.median(session.length_s for session in sessions) == pytest.approx(4, rel=0.05)
+    switches = sum(len(session.switches) for session in sessions)
+    assert sum(session.length_s for session in sessions) / switches == pytest.approx(0.5, rel=0.05)
 
 
 def test_switches_go_through_the_garments_in_turn_while_the_session_lasts() -> None:

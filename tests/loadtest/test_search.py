@@ -42,6 +42,16 @@ def test_a_noisy_boundary_shows_in_the_interval() -> None:
     assert surely <= 10 <= found <= never <= 31
 
 
+def test_the_majority_of_repeats_decides_and_the_interval_is_where_all_and_none_meet() -> None:
+    def probe(sessions: int, repeat: int) -> bool:
+        """Always to 5, once in three at 6 and 7, never from 8 on."""
+        return sessions <= 5 or (sessions <= 7 and repeat == 0)
+
+    search = Search(probe=probe, low=1, high=16, repeats=3)
+    assert search.run() == 5
+    assert search.interval == (5, 7)
+
+
 def test_a_probe_that_cannot_be_judged_ends_it_and_its_number_counts_in_nothing() -> None:
     def probe(sessions: int, repeat: int) -> bool:
         if sessions > 4 and repeat:

@@ -65,10 +65,12 @@ def test_every_session_that_was_due_is_counted_once() -> None:
     )
     due = (*((entry.due_s, entry.kind) for entry in records), (15.0, "visitors"))
     wanted = {"objectives__session": {"stalls": 0}}
-    counts = report_of(*records, due=due, wanted=wanted).groups[0].counts
-    assert counts.model_dump() == {
+    report = report_of(*records, due=due, wanted=wanted)
+    assert report.groups[0].counts.model_dump() == {
         "due": 6, "good": 1, "spoiled": 1, "rejected": 1, "failed": 1, "unfinished": 1, "never_begun": 1,
     }  # fmt: skip
+    ratios = {Figure.GOOD_RATIO: 1 / 6, Figure.REJECTED_RATIO: 1 / 6, Figure.FAILED_RATIO: 3 / 6}
+    assert {figure: report.figures[figure] for figure in ratios} == pytest.approx(ratios)
 
 
 def test_goodput_counts_video_of_good_sessions_within_the_run_only() -> None:
@@ -83,8 +85,10 @@ def test_chunks_without_all_their_passes_are_told_of_all_that_came() -> None:
 
 
 def test_sessions_due_in_warm_up_are_shown_but_not_judged() -> None:
-    report, judged = summarise(observed(record(due_s=1.0), record(), wanted={"warmup_s": 5}))
+    early = record(due_s=1.0, outcome=Outcome.FAILED, reason="STREAM_CUT")
+    report, judged = summarise(observed(early, record(), wanted={"warmup_s": 5}))
     assert len(judged) == 2
+    assert not report.failed
     assert report.groups[0].counts.due == 1
 
 

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from simulation.autoscaler import HorizontalPodAutoscaler
-from simulation.clock import Clock
+from simulation.clock import Clock, Process
 from simulation.gateway import Books
 from simulation.pods import Load, Pod
 from simulation.scenario import Autoscaler, Policy
@@ -39,10 +39,16 @@ class FakeBackend:
 
 
 def scaled(
-    policy: dict[str, Any], *, replicas: int, seconds: float = 600, books: Books | None = None, **load: Any
+    policy: dict[str, Any],
+    *,
+    replicas: int,
+    seconds: float = 600,
+    books: Books | None = None,
+    clock: Clock | None = None,
+    **load: Any,
 ) -> int:
     """Replicas after some time under a constant load."""
-    clock, deployment = Clock(), FakeDeployment(replicas)
+    clock, deployment = clock or Clock(), FakeDeployment(replicas)
     scaler = HorizontalPodAutoscaler(
         clock,
         Autoscaler(least_pods=1, most_pods=1000),
@@ -84,6 +90,20 @@ def test_refusals_count_as_a_share_of_all_answers() -> None:
     books = Books()
     books.refusals, books.admitted = 1000, 1000
     assert scaled({"rejected": 0.1}, replicas=10, seconds=500, books=books) == 10, "what was refused long ago is past"
+
+
+def test_a_guard_sees_the_refusals_of_its_window() -> None:
+    """One in twenty of those who ask, and of a limit of one in ten half."""
+    clock, books = Clock(), Books()
+
+    def visitors() -> Process:
+        while True:
+            yield clock.timeout(1.0)
+            books.refusals, books.admitted = books.refusals + 1, books.admitted + 19
+
+    clock.process(visitors())
+    policy = {"sessions": 0.5, "rejected": 0.1}
+    assert scaled(policy, replicas=10, sessions=8, books=books, clock=clock) == 12
 
 
 def test_the_largest_wish_counts() -> None:

@@ -4,13 +4,17 @@ Stated tolerances, in percentage points of the sessions that asked: 3 for sessio
 many late chunks where pods keep up and 12 where they do not. Chunks made: 5 %.
 """
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
+from simulation.coarse import CoarseBackend
+from simulation.curve import Figures
 from simulation.day import Day, load_curve, simulate
 from simulation.results import shares
 from tests.simulation.small import ONE_GPU, make_profile, make_scenario
+from tests.simulation.test_day import FINE
 
 
 def both(profile_changes: dict[str, Any], scenario_changes: dict[str, Any]) -> tuple[Day, Day]:
@@ -49,3 +53,16 @@ def test_coarse_pods_refuse_and_miss_as_the_exact_core_does(
     assert coarse.books.chunks == pytest.approx(exact.books.chunks, rel=0.05)
     assert coarse.paid_node_s == pytest.approx(exact.paid_node_s, rel=0.15)
     assert coarse.utilisation == pytest.approx(exact.utilisation, rel=0.15)
+
+
+def test_a_fleets_waits_and_shares_are_those_of_its_chunks() -> None:
+    """Two pods of one session and one of three: the curve's figures, each as often as chunks are made there."""
+
+    def at(sessions: int) -> Figures:
+        return replace(FINE, queue_s=0.01 * sessions, late_per_s=0.1 * (sessions == 3), slow_per_s=0.2)
+
+    backend = CoarseBackend((FINE, at(1), at(2), at(3)), chunk_s=1.0, seed=1)
+    backend.pods_with.update({1: 2, 3: 1})
+    load = backend.load(0.0)
+    assert (load.pods, load.sessions) == (3, 5)
+    assert (load.queue_s, load.late, load.slow) == pytest.approx(((2 * 0.01 + 3 * 0.03) / 5, 0.3 / 5, 0.2))

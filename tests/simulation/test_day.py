@@ -59,11 +59,18 @@ def test_nodes_are_paid_from_the_order_and_given_back_when_empty() -> None:
     assert calm.paid_node_s == pytest.approx(60 * sum(nodes), rel=0.1)
 
 
-def test_a_rollout_without_a_pod_more_or_a_whole_one_fewer_goes_one_by_one() -> None:
-    rolled = day("fixed", policies={"fixed": {"pods": 4}}, rollouts=[{"at_h": 0.25, "surge": 0.0, "unavailable": 0.1}])
+@pytest.mark.parametrize(("pods", "unavailable"), [(4, 0.1), (7, 0.25)])
+def test_a_rollout_without_a_pod_more_or_two_whole_ones_fewer_goes_one_by_one(pods: int, unavailable: float) -> None:
+    rollout = {"at_h": 0.25, "surge": 0.0, "unavailable": unavailable}
+    rolled = day("fixed", policies={"fixed": {"pods": pods}}, rollouts=[rollout])
     ready = [moment.ready for moment in rolled.timeline[15:]]
-    assert min(ready) == 3
-    assert ready[-1] == 4, "and comes to its end"
+    assert min(ready) == pods - 1
+    assert ready[-1] == pods, "and comes to its end"
+
+
+def test_a_part_of_a_pod_more_is_a_whole_one() -> None:
+    rolled = day("fixed", policies={"fixed": {"pods": 3}}, rollouts=[{"at_h": 0.25, "surge": 0.1}])
+    assert min(moment.ready for moment in rolled.timeline[15:]) == 3
 
 
 def test_a_rollout_replaces_every_pod_and_interrupts_nobody_whose_session_is_shorter_than_the_grace() -> None:

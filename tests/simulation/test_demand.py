@@ -3,9 +3,10 @@
 import itertools
 import statistics
 
+import numpy as np
 import pytest
 
-from simulation.demand import mean_length_s, visits
+from simulation.demand import concurrent, mean_length_s, visits
 from simulation.scenario import Demand
 
 DEMAND = Demand(base_sessions=50, median_s=60, sigma=0.5, max_s=600, switches_per_minute=2)
@@ -14,6 +15,18 @@ DEMAND = Demand(base_sessions=50, median_s=60, sigma=0.5, max_s=600, switches_pe
 def test_arrivals_times_mean_length_is_the_wanted_concurrency() -> None:
     count = sum(1 for _ in visits(DEMAND, hours=6, seed=1))
     assert count * mean_length_s(DEMAND) / (6 * 3600) == pytest.approx(50, rel=0.05)
+
+
+def test_the_mean_length_is_that_of_the_lengths_that_are_drawn() -> None:
+    drawn = statistics.mean(visit.length_s for visit in visits(DEMAND, hours=6, seed=1))
+    assert mean_length_s(DEMAND) == pytest.approx(drawn, rel=0.02)
+
+
+def test_a_peak_is_a_bell_that_midnight_does_not_cut() -> None:
+    peak = {"peaks": [{"at_h": 23.5, "sessions": 100, "width_h": 1.0}]}
+    late = Demand.model_validate(DEMAND.model_dump() | peak)
+    found = concurrent(late, 3600 * np.array([23.5, 22.5, 0.5, 11.5]))
+    assert found == pytest.approx([150, 50 + 100 * np.exp(-0.5), 50 + 100 * np.exp(-0.5), 50])
 
 
 def test_the_same_seed_gives_the_same_day_and_another_seed_another() -> None:
