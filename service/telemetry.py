@@ -94,9 +94,7 @@ class Telemetry:
             "chameleon_deadline_misses", "Chunks written after their playing time.", registry=registry
         )
         self._degraded = Counter(
-            "chameleon_degraded_chunks",
-            "Chunks that went without some denoising passes, so as not to be late.",
-            registry=registry,
+            "chameleon_degraded_chunks", "Chunks that went without some denoising passes.", registry=registry
         )
         self._cache_slots = Gauge("chameleon_cache_slots", "Session blocks by state.", ["state"], registry=registry)
         self._backpressure = _histogram(

@@ -7,15 +7,18 @@ from dataclasses import dataclass, field
 from service.core.pacing import LEAD_CHUNKS
 
 MOST_LEFT_OUT = 2
+"""What the service leaves out at the most where nothing else is configured."""
 RECOVERY_CHUNKS = 4
 """Chunks in a row that pacing held back, the engine being ahead, before one pass more is tried again."""
 _MARGIN = 0.1
+"""Chunk lengths: media are encoded behind the frames, and chunks vary. More would degrade what admission lets in."""
 _FULL_LEAD = 0.95
+"""Of the lead that pacing allows: a chunk that begins with it was held back by pacing alone."""
 
 
 @dataclass(slots=True, kw_only=True)
 class Degradation:
-    """Of one session. It never goes below what keeps the stream in time, nor stays there for longer than it must.
+    """Of one session: rises with each chunk that would be late, falls a pass at a time once the engine is ahead.
 
     Attributes:
         most: passes that a chunk may go without; 0: none.

@@ -11,7 +11,7 @@ from service.core.events import ChunkInfo, Ended, EndReason, Pacing, State, Swit
 from service.core.simulation import Simulation, StepTimes
 from service.core.steps import Step, StepKind
 from service.core.switches import MAX_PENDING_SWITCHES
-from tests.service.core.test_core import CONFIG, assert_books_balance, chunks, make_core, open_session, request
+from tests.service.core.driving import CONFIG, assert_books_balance, chunks, make_core, open_session, request
 
 LONG = replace(CONFIG, max_duration_s=36_000.0)
 
